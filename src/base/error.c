@@ -1,0 +1,87 @@
+/*
+ * error.c - names and texts of results, the version, and the end of a broken invariant
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "base/sys.h"
+
+struct own_error {
+    const char *name;
+    const char *text;
+};
+
+#define OWN(e) [e - RN_EBASE]
+
+static const struct own_error own_errors[] = {
+    OWN(RN_EADDRESS) = {"RN_EADDRESS", "malformed address (want host:port, :port, path or @name)"},
+    OWN(RN_ENETWORK) = {"RN_ENETWORK", "unknown network (want tcp, tcp4, tcp6 or unix)"},
+    OWN(RN_ENOHOST) = {"RN_ENOHOST", "no such host (neither a number nor in /etc/hosts)"},
+    OWN(RN_ETRUNCATED) = {"RN_ETRUNCATED", "file became shorter while it was sent"},
+    OWN(RN_EHTTP) = {"RN_EHTTP", "malformed HTTP message"},
+};
+
+_Static_assert(RN_COUNT_OF(own_errors) == RN_EEND - RN_EBASE, "each RN_E has a name and a text");
+
+static long magnitude_of(ssize_t result)
+{
+    /* -SSIZE_MAX - 1 has no positive twin; no call returns it, but a caller may pass anything. */
+    return result < 0 ? -(long)(result + 1) + 1 : (long)result;
+}
+
+static const struct own_error *find_own(long e)
+{
+    return e >= RN_EBASE && e < RN_EEND ? &own_errors[e - RN_EBASE] : NULL;
+}
+
+const char *rn_strerror(ssize_t result)
+{
+    long e = magnitude_of(result);
+    const struct own_error *own = find_own(e);
+    const char *text;
+
+    if (e == 0)
+        return "success";
+    if (own != NULL)
+        return own->text;
+    if (e == ETIME)
+        return "deadline passed";
+    /* strerrordesc_np: constant texts, neither locale nor a per-thread buffer. */
+    text = e > 0 && e < RN_EBASE ? strerrordesc_np((int)e) : NULL;
+    return text == NULL ? "unknown error" : text;
+}
+
+const char *rn_error_name(ssize_t result)
+{
+    long e = magnitude_of(result);
+    const struct own_error *own = find_own(e);
+    const char *name;
+
+    if (e == 0)
+        return "OK";
+    if (own != NULL)
+        return own->name;
+    name = e > 0 && e < RN_EBASE ? strerrorname_np((int)e) : NULL;
+    return name == NULL ? "E?" : name;
+}
+
+bool rn_is_timeout(ssize_t result)
+{
+    return result == -ETIME || result == -ETIMEDOUT;
+}
+
+const char *rn_version(void)
+{
+    return RN_VERSION;
+}
+
+void rn__assert_failed(const char *cond, const char *file, int line)
+{
+    char text[256];
+    int n = snprintf(text, sizeof text, "runnel: broken invariant: %s at %s:%d\n", cond, file, line);
+
+    rn__panic_write(text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
+    abort();
+}

@@ -1,0 +1,477 @@
+/*
+ * sys.c - the one table of system calls
+ *
+ * Owns: the rows' counters of the shared block, the rules of tests. The only file that reads
+ * errno; no function here parks, so errno is read on the thread, and in the moment, that set it.
+ */
+#include "base/sys.h"
+
+#include <linux/openat2.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/sendfile.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define MAX_RULES 16
+
+struct row_kind {
+    const char *name;
+    bool retry;
+    bool bytes;
+};
+
+static const struct row_kind kinds[RN__SYS_COUNT] = {
+#define KIND(n, r, b) [RN__SYS_##n] = {.name = #n, .retry = r, .bytes = b},
+    RN__SYS_ROWS(KIND)
+#undef KIND
+};
+
+static struct rn__sys_block shared_block = {.shared = true};
+static _Thread_local struct rn__sys_block *own_block;
+
+struct rule {
+    int row;
+    int error;      /* positive errno, or 0 for a short call */
+    size_t most;    /* bytes, for a short call */
+    unsigned after; /* calls still to pass */
+    unsigned count; /* calls still to hit */
+};
+
+static struct rule rules[MAX_RULES]; /* [L] rules_lock */
+static unsigned n_rules;             /* [L] */
+static pthread_mutex_t rules_lock = PTHREAD_MUTEX_INITIALIZER;
+static atomic_bool rules_set; /* the one branch a call pays */
+
+void rn__sys_use_block(struct rn__sys_block *block)
+{
+    own_block = block;
+}
+
+struct rn__sys_block *rn__sys_shared_block(void)
+{
+    return &shared_block;
+}
+
+const char *rn__sys_name(enum rn__sys_row row)
+{
+    return kinds[row].name;
+}
+
+int rn__sys_row_by_name(const char *name)
+{
+    for (int i = 0; i < RN__SYS_COUNT; i++)
+        if (strcmp(kinds[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
+static int add_rule(const char *name, int error, size_t most, unsigned nth, unsigned count)
+{
+    int row = rn__sys_row_by_name(name), r = 0;
+
+    if (row < 0 || nth == 0 || count == 0)
+        return -EINVAL;
+    pthread_mutex_lock(&rules_lock);
+    if (n_rules == MAX_RULES) {
+        r = -ENOSPC;
+    } else {
+        rules[n_rules++] = (struct rule){
+            .row = row, .error = error, .most = most, .after = nth - 1, .count = count};
+        atomic_store(&rules_set, true);
+    }
+    pthread_mutex_unlock(&rules_lock);
+    return r;
+}
+
+int rn__sys_fail(const char *row, int error, unsigned nth, unsigned count)
+{
+    return error <= 0 ? -EINVAL : add_rule(row, error, 0, nth, count);
+}
+
+int rn__sys_short(const char *row, size_t most, unsigned nth, unsigned count)
+{
+    return add_rule(row, 0, most, nth, count);
+}
+
+void rn__sys_clear(void)
+{
+    pthread_mutex_lock(&rules_lock);
+    n_rules = 0;
+    atomic_store(&rules_set, false);
+    pthread_mutex_unlock(&rules_lock);
+}
+
+/* What the rules say of this call: -errno to fail with, or 0 with *len perhaps cut. */
+static __attribute__((noinline, cold)) int apply_rules(enum rn__sys_row row, size_t *len)
+{
+    int r = 0;
+
+    pthread_mutex_lock(&rules_lock);
+    for (unsigned i = 0; i < n_rules; i++) {
+        struct rule *rule = &rules[i];
+
+        if (rule->row != (int)row || rule->count == 0)
+            continue;
+        if (rule->after > 0) {
+            rule->after--;
+            continue;
+        }
+        rule->count--;
+        if (rule->error != 0)
+            r = -rule->error;
+        else if (*len > rule->most)
+            *len = rule->most;
+    }
+    pthread_mutex_unlock(&rules_lock);
+    return r;
+}
+
+static void bump(const struct rn__sys_block *b, _Atomic uint64_t *counter, uint64_t by)
+{
+    if (RN_UNLIKELY(b->shared))
+        atomic_fetch_add_explicit(counter, by, memory_order_relaxed);
+    else
+        atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by,
+                              memory_order_relaxed);
+}
+
+static __attribute__((noinline)) void count_failure(struct rn__sys_block *b, enum rn__sys_row row,
+                                                    long r)
+{
+    struct rn__sys_stat *s = &b->rows[row];
+
+    if (r == -EAGAIN)
+        bump(b, &s->again, 1);
+    else if (r != -EINPROGRESS)
+        bump(b, &s->errors, 1);
+}
+
+static inline struct rn__sys_block *block_of_thread(void)
+{
+    struct rn__sys_block *b = own_block;
+
+    return RN_LIKELY(b != NULL) ? b : &shared_block;
+}
+
+static inline rn_time begin(struct rn__sys_block *b, enum rn__sys_row row)
+{
+    uint64_t n = atomic_load_explicit(&b->rows[row].calls, memory_order_relaxed);
+
+    bump(b, &b->rows[row].calls, 1);
+    return RN_UNLIKELY(n % RN__SYS_SAMPLE == 0) ? rn_now() : 0;
+}
+
+static inline void finish(struct rn__sys_block *b, enum rn__sys_row row, long r, rn_time start)
+{
+    struct rn__sys_stat *s = &b->rows[row];
+
+    if (RN_UNLIKELY(start != 0))
+        rn__hist_add(&s->latency, (uint64_t)(rn_now() - start));
+    if (RN_UNLIKELY(r < 0))
+        count_failure(b, row, r);
+    else if (kinds[row].bytes)
+        bump(b, &s->bytes, (uint64_t)r);
+}
+
+/*
+ * One call, whole: rules, clock, kernel, EINTR, counters. `len` is the variable that a rule may cut
+ * and `expr` may use. Injected errors take the kernel's place inside the retry loop, so that an
+ * injected EINTR is retried like a real one.
+ */
+#define CALL(row, len, result, expr)                                                               \
+    do {                                                                                           \
+        struct rn__sys_block *b_ = block_of_thread();                                              \
+        rn_time start_ = begin(b_, RN__SYS_##row);                                                 \
+        long r_;                                                                                   \
+        do {                                                                                       \
+            r_ = 0;                                                                                \
+            if (RN_UNLIKELY(atomic_load_explicit(&rules_set, memory_order_relaxed)))               \
+                r_ = apply_rules(RN__SYS_##row, &(len));                                           \
+            if (r_ == 0) {                                                                         \
+                r_ = (long)(expr);                                                                 \
+                if (RN_UNLIKELY(r_ < 0))                                                           \
+                    r_ = -errno;                                                                   \
+            }                                                                                      \
+        } while (kinds[RN__SYS_##row].retry && RN_UNLIKELY(r_ == -EINTR));                         \
+        finish(b_, RN__SYS_##row, r_, start_);                                                     \
+        (result) = (__typeof__(result))r_;                                                         \
+    } while (0)
+
+/* A call without a length to cut. */
+#define SIMPLE(row, expr)                                                                          \
+    do {                                                                                           \
+        size_t none_ = 0;                                                                          \
+        int result_;                                                                               \
+        CALL(row, none_, result_, expr);                                                           \
+        return result_;                                                                            \
+    } while (0)
+
+/* A call that moves at most len bytes. */
+#define TRANSFER(row, expr)                                                                        \
+    do {                                                                                           \
+        ssize_t result_;                                                                           \
+        CALL(row, len, result_, expr);                                                             \
+        return result_;                                                                            \
+    } while (0)
+
+/* clang-format off */
+int rn__sys_socket(int family, int type, int protocol)
+{ SIMPLE(socket, socket(family, type, protocol)); }
+
+int rn__sys_socketpair(int family, int type, int protocol, int fds[2])
+{ SIMPLE(socketpair, socketpair(family, type, protocol, fds)); }
+
+int rn__sys_bind(int fd, const struct sockaddr *sa, socklen_t len)
+{ SIMPLE(bind, bind(fd, sa, len)); }
+
+int rn__sys_listen(int fd, int backlog)
+{ SIMPLE(listen, listen(fd, backlog)); }
+
+int rn__sys_accept4(int fd, struct sockaddr *sa, socklen_t *len, int flags)
+{ SIMPLE(accept4, accept4(fd, sa, len, flags)); }
+
+int rn__sys_connect(int fd, const struct sockaddr *sa, socklen_t len)
+{ SIMPLE(connect, connect(fd, sa, len)); }
+
+int rn__sys_getsockname(int fd, struct sockaddr *sa, socklen_t *len)
+{ SIMPLE(getsockname, getsockname(fd, sa, len)); }
+
+int rn__sys_getpeername(int fd, struct sockaddr *sa, socklen_t *len)
+{ SIMPLE(getpeername, getpeername(fd, sa, len)); }
+
+int rn__sys_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
+{ SIMPLE(getsockopt, getsockopt(fd, level, name, value, len)); }
+
+int rn__sys_setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+{ SIMPLE(setsockopt, setsockopt(fd, level, name, value, len)); }
+
+int rn__sys_shutdown(int fd, int how)
+{ SIMPLE(shutdown, shutdown(fd, how)); }
+
+/* Never retried: Linux releases the descriptor before it can report EINTR, and by the time of a
+ * second close the number may be somebody else's. An injected failure closes all the same. */
+int rn__sys_close(int fd)
+{
+    size_t none = 0;
+    int r, kernel = close(fd) < 0 ? -errno : 0;
+
+    CALL(close, none, r, 0);
+    return r < 0 ? r : kernel;
+}
+
+ssize_t rn__sys_read(int fd, void *buf, size_t len)
+{ TRANSFER(read, read(fd, buf, len)); }
+
+ssize_t rn__sys_write(int fd, const void *buf, size_t len)
+{ TRANSFER(write, write(fd, buf, len)); }
+
+ssize_t rn__sys_recv(int fd, void *buf, size_t len, int flags)
+{ TRANSFER(recv, recv(fd, buf, len, flags)); }
+
+ssize_t rn__sys_send(int fd, const void *buf, size_t len, int flags)
+{ TRANSFER(send, send(fd, buf, len, flags)); }
+
+ssize_t rn__sys_pread(int fd, void *buf, size_t len, off_t at)
+{ TRANSFER(pread, pread(fd, buf, len, at)); }
+
+ssize_t rn__sys_sendfile(int out, int in, off_t *at, size_t len)
+{ TRANSFER(sendfile, sendfile(out, in, at, len)); }
+/* clang-format on */
+
+/* Vectors are cut by shortening a copy: the caller's must stay whole for the next try. */
+#define CUT_VECS 8
+
+static int cut_vectors(struct iovec *cut, const struct iovec *iov, int n, size_t most)
+{
+    int used = 0;
+
+    while (used < n && used < CUT_VECS && most > 0) {
+        cut[used] = iov[used];
+        if (cut[used].iov_len > most)
+            cut[used].iov_len = most;
+        most -= cut[used++].iov_len;
+    }
+    return used;
+}
+
+static ssize_t vector_call(bool write, int fd, const struct iovec *iov, int n, size_t most)
+{
+    struct iovec cut[CUT_VECS];
+
+    if (RN_UNLIKELY(most != SIZE_MAX)) {
+        n = cut_vectors(cut, iov, n, most);
+        iov = cut;
+    }
+    return write ? writev(fd, iov, n) : readv(fd, iov, n);
+}
+
+ssize_t rn__sys_readv(int fd, const struct iovec *iov, int n)
+{
+    size_t len = SIZE_MAX;
+
+    TRANSFER(readv, vector_call(false, fd, iov, n, len));
+}
+
+ssize_t rn__sys_writev(int fd, const struct iovec *iov, int n)
+{
+    size_t len = SIZE_MAX;
+
+    TRANSFER(writev, vector_call(true, fd, iov, n, len));
+}
+
+static ssize_t message_call(bool send, int fd, const struct msghdr *msg, int flags, size_t most)
+{
+    struct msghdr m;
+    struct iovec cut[CUT_VECS];
+
+    if (RN_LIKELY(most == SIZE_MAX))
+        return send ? sendmsg(fd, msg, flags) : recvmsg(fd, (struct msghdr *)msg, flags);
+    m = *msg;
+    m.msg_iovlen = (size_t)cut_vectors(cut, msg->msg_iov, (int)msg->msg_iovlen, most);
+    m.msg_iov = cut;
+    return send ? sendmsg(fd, &m, flags) : recvmsg(fd, &m, flags);
+}
+
+ssize_t rn__sys_recvmsg(int fd, struct msghdr *msg, int flags)
+{
+    size_t len = SIZE_MAX;
+
+    TRANSFER(recvmsg, message_call(false, fd, msg, flags, len));
+}
+
+ssize_t rn__sys_sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+    size_t len = SIZE_MAX;
+
+    TRANSFER(sendmsg, message_call(true, fd, msg, flags, len));
+}
+
+/* clang-format off */
+int rn__sys_epoll_create1(int flags)
+{ SIMPLE(epoll_create1, epoll_create1(flags)); }
+
+int rn__sys_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev)
+{ SIMPLE(epoll_ctl, epoll_ctl(ep, op, fd, ev)); }
+
+int rn__sys_epoll_wait(int ep, struct epoll_event *ev, int max, int timeout_ms)
+{ SIMPLE(epoll_wait, epoll_wait(ep, ev, max, timeout_ms)); }
+
+int rn__sys_epoll_pwait2(int ep, struct epoll_event *ev, int max, const struct timespec *timeout)
+{ SIMPLE(epoll_pwait2, epoll_pwait2(ep, ev, max, timeout, NULL)); }
+
+int rn__sys_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout)
+{ SIMPLE(ppoll, ppoll(fds, n, timeout, NULL)); }
+
+int rn__sys_eventfd2(unsigned initial, int flags)
+{ SIMPLE(eventfd2, eventfd(initial, flags)); }
+
+int rn__sys_fcntl(int fd, int cmd, long arg)
+{ SIMPLE(fcntl, fcntl(fd, cmd, arg)); }
+
+int rn__sys_ioctl(int fd, unsigned long request, void *arg)
+{ SIMPLE(ioctl, ioctl(fd, request, arg)); }
+
+int rn__sys_openat(int dir, const char *path, int flags, mode_t mode)
+{ SIMPLE(openat, openat(dir, path, flags, mode)); }
+
+int rn__sys_fstat(int fd, struct stat *st)
+{ SIMPLE(fstat, fstat(fd, st)); }
+
+int rn__sys_fstatat(int dir, const char *path, struct stat *st, int flags)
+{ SIMPLE(fstatat, fstatat(dir, path, st, flags)); }
+
+int rn__sys_unlink(const char *path)
+{ SIMPLE(unlink, unlink(path)); }
+
+int rn__sys_munmap(void *at, size_t len)
+{ SIMPLE(munmap, munmap(at, len)); }
+
+int rn__sys_mprotect(void *at, size_t len, int prot)
+{ SIMPLE(mprotect, mprotect(at, len, prot)); }
+
+int rn__sys_madvise(void *at, size_t len, int advice)
+{ SIMPLE(madvise, madvise(at, len, advice)); }
+
+int rn__sys_sched_getaffinity(size_t bytes, void *mask)
+{ SIMPLE(sched_getaffinity, sched_getaffinity(0, bytes, mask)); }
+
+int rn__sys_prlimit(int resource, const void *set, void *get)
+{ SIMPLE(prlimit, syscall(SYS_prlimit64, 0, resource, set, get)); }
+/* clang-format on */
+
+int rn__sys_openat2(int dir, const char *path, int flags, unsigned long long resolve)
+{
+    struct open_how how = {.flags = (unsigned)flags, .resolve = resolve};
+
+    SIMPLE(openat2, syscall(SYS_openat2, dir, path, &how, sizeof how));
+}
+
+int rn__sys_mmap(size_t len, int prot, int flags, void **ret)
+{
+    size_t none = 0;
+    void *at = MAP_FAILED;
+    int r;
+
+    CALL(mmap, none, r,
+         (at = mmap(NULL, len, prot, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0)) == MAP_FAILED
+             ? -1
+             : 0);
+    if (r == 0)
+        *ret = at;
+    return r;
+}
+
+/* pthread_create returns its error; errno is set so that the one path of CALL serves. All signals
+ * are blocked in the new thread: they stay with the threads of the program that knows them. */
+static int create_thread(void *(*fn)(void *), void *arg, size_t stack_bytes, pthread_t *t)
+{
+    pthread_attr_t attr;
+    sigset_t all, old;
+    int e = pthread_attr_init(&attr);
+
+    if (e == 0) {
+        e = pthread_attr_setstacksize(&attr, stack_bytes);
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &old);
+        if (e == 0)
+            e = pthread_create(t, &attr, fn, arg);
+        pthread_sigmask(SIG_SETMASK, &old, NULL);
+        pthread_attr_destroy(&attr);
+    }
+    errno = e;
+    return e == 0 ? 0 : -1;
+}
+
+int rn__sys_thread(void *(*fn)(void *), void *arg, size_t stack_bytes, unsigned long *ret)
+{
+    size_t none = 0;
+    pthread_t t = 0;
+    int r;
+
+    CALL(clone, none, r, create_thread(fn, arg, stack_bytes, &t));
+    if (r == 0)
+        *ret = t;
+    return r;
+}
+
+void rn__panic_write(const char *text, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(STDERR_FILENO, text, len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return;
+        text += n;
+        len -= (size_t)n;
+    }
+}
