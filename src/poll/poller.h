@@ -1,0 +1,81 @@
+/*
+ * poller.h - the contract of a poller, whatever system call is under it
+ *
+ * A poller reports readiness of descriptors to one thread, which makes all calls but `wake`.
+ *
+ *   - add registers a descriptor under a tag and arms nothing. How often it then reports without
+ *     arm is the poller's affair: epoll (edge-triggered) reports each edge, poll nothing.
+ *   - arm(dirs) comes before each park. Each armed direction is reported at least once after it
+ *     becomes, or already is, ready. Reports nobody armed are allowed and carry no promise.
+ *   - ERR and HUP set both directions: whoever waits finds the true error by its system call.
+ *   - An event may be late: for a descriptor closed, and its number reused, since the kernel wrote
+ *     it down. The tag carries index and generation; who takes the event drops and counts what does
+ *     not match. del makes no promise about events already reported by the same wait.
+ *   - wait never returns before `until` but for an event, a wake or a signal; times are rounded up.
+ *   - del must come before close only where the open file description may be shared.
+ *   - wake makes the current or the next wait return; any thread, any number of times.
+ *
+ * A later poller that completes operations instead of reporting readiness (io_uring) adds `submit`
+ * beside these; nothing here may assume that there is none.
+ */
+#ifndef RN_POLL_POLLER_H
+#define RN_POLL_POLLER_H
+
+#include "base/base.h"
+
+/* Directions. */
+#define RN__RD 1U
+#define RN__WR 2U
+
+/* Flags beside them. */
+#define RN__HUP 4U
+#define RN__ERR 8U
+#define RN__RDHUP 16U
+#define RN__PRI 32U
+
+/* How to add. */
+#define RN__ADD_PLAIN 0U
+#define RN__ADD_SHARED 1U /* a listener that several pollers watch: wake one of them */
+
+/* Never reported; add refuses it. */
+#define RN__TAG_WAKE UINT64_MAX
+
+struct rn__event {
+    uint64_t tag;
+    unsigned bits; /* directions and flags */
+};
+
+struct rn__poller;
+
+struct rn__poller_ops {
+    const char *name;
+    bool needs_arm; /* false: arm is a no-op and need not be called */
+    /* 0 or -errno; a failed open leaves nothing to close. */
+    int (*open)(struct rn__poller **ret);
+    void (*close)(struct rn__poller *p);
+    /* -EPERM: a regular file, always ready; -EEXIST: already in; -ENOMEM, -ENOSPC. */
+    int (*add)(struct rn__poller *p, int fd, uint64_t tag, unsigned how);
+    int (*arm)(struct rn__poller *p, int fd, unsigned dirs); /* -ENOENT when not added */
+    void (*del)(struct rn__poller *p, int fd);               /* harmless when not added */
+    /* Up to max events, or 0: until passed, wake, signal. until 0: do not wait. Other -errno are
+     * the poller's own end (-EBADF, -EINVAL). */
+    int (*wait)(struct rn__poller *p, rn_time until, struct rn__event *ev, int max);
+    void (*wake)(struct rn__poller *p);
+};
+
+/* Each implementation starts with this. */
+struct rn__poller {
+    const struct rn__poller_ops *ops;
+};
+
+extern const struct rn__poller_ops rn__poller_epoll;
+extern const struct rn__poller_ops rn__poller_poll;
+
+/* By name ("epoll", "poll"); NULL name means the default. NULL where there is no such poller. */
+const struct rn__poller_ops *rn__poller_by_name(const char *name);
+
+/* until as a relative timespec that never ends early; NULL stands for no end. `ts` is the room. */
+struct timespec;
+const struct timespec *rn__poller_timeout(rn_time until, struct timespec *ts);
+
+#endif

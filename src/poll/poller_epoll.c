@@ -1,0 +1,189 @@
+/*
+ * poller_epoll.c - edge-triggered epoll, the default
+ *
+ * A descriptor is registered once, for both directions, and never modified: one epoll_ctl in the
+ * life of a connection. arm is a no-op because the I/O wait latches edges. The eventfd that wakes
+ * the thread is edge-triggered too and never read: each write to it is a new edge.
+ */
+#include <sys/eventfd.h>
+#include <time.h>
+
+#include "base/mem.h"
+#include "base/sys.h"
+#include "poll/poller.h"
+
+#define BATCH 256
+
+struct poller {
+    struct rn__poller base;
+    int ep;
+    int wake_fd;
+    bool coarse; /* no epoll_pwait2: milliseconds only */
+    struct epoll_event events[BATCH];
+};
+
+static struct poller *self(struct rn__poller *p)
+{
+    return RN_CONTAINER(p, struct poller, base);
+}
+
+static int register_wake(struct poller *p)
+{
+    struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.u64 = RN__TAG_WAKE};
+
+    return rn__sys_epoll_ctl(p->ep, EPOLL_CTL_ADD, p->wake_fd, &ev);
+}
+
+static int epoll_open(struct rn__poller **ret)
+{
+    struct poller *p = rn__calloc(1, sizeof *p);
+    int r;
+
+    if (p == NULL)
+        return -ENOMEM;
+    p->base.ops = &rn__poller_epoll;
+    r = p->ep = rn__sys_epoll_create1(EPOLL_CLOEXEC);
+    if (r < 0)
+        goto fail_free;
+    r = p->wake_fd = rn__sys_eventfd2(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (r < 0)
+        goto fail_close_ep;
+    r = register_wake(p);
+    if (r < 0)
+        goto fail_close_wake;
+    *ret = &p->base;
+    return 0;
+
+fail_close_wake:
+    (void)rn__sys_close(p->wake_fd);
+fail_close_ep:
+    (void)rn__sys_close(p->ep);
+fail_free:
+    rn__free(p);
+    return r;
+}
+
+static void epoll_close(struct rn__poller *poller)
+{
+    struct poller *p = self(poller);
+
+    (void)rn__sys_close(p->wake_fd);
+    (void)rn__sys_close(p->ep);
+    rn__free(p);
+}
+
+static int epoll_add(struct rn__poller *poller, int fd, uint64_t tag, unsigned how)
+{
+    /* EPOLLEXCLUSIVE allows neither EPOLLRDHUP nor EPOLLPRI; a listener has no use for them. */
+    struct epoll_event ev = {
+        .events = how == RN__ADD_SHARED
+                      ? EPOLLIN | EPOLLET | EPOLLEXCLUSIVE
+                      : EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | (uint32_t)EPOLLET,
+        .data.u64 = tag};
+
+    if (tag == RN__TAG_WAKE)
+        return -EINVAL;
+    return rn__sys_epoll_ctl(self(poller)->ep, EPOLL_CTL_ADD, fd, &ev);
+}
+
+static int epoll_arm(struct rn__poller *poller, int fd, unsigned dirs)
+{
+    (void)poller;
+    (void)fd;
+    (void)dirs;
+    return 0;
+}
+
+static void epoll_del(struct rn__poller *poller, int fd)
+{
+    /* ENOENT and EBADF mean what del promises: it is not in. */
+    (void)rn__sys_epoll_ctl(self(poller)->ep, EPOLL_CTL_DEL, fd, NULL);
+}
+
+static unsigned bits_of(uint32_t events)
+{
+    unsigned bits = 0;
+
+    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLPRI))
+        bits |= RN__RD;
+    if (events & EPOLLOUT)
+        bits |= RN__WR;
+    if (RN_UNLIKELY(events & (EPOLLRDHUP | EPOLLPRI | EPOLLERR | EPOLLHUP))) {
+        if (events & EPOLLRDHUP)
+            bits |= RN__RDHUP;
+        if (events & EPOLLPRI)
+            bits |= RN__PRI;
+        if (events & EPOLLERR)
+            bits |= RN__ERR | RN__RD | RN__WR;
+        if (events & EPOLLHUP)
+            bits |= RN__HUP | RN__RD | RN__WR;
+    }
+    return bits;
+}
+
+/* Milliseconds, up: a wait that ends early makes its caller spin until the deadline. */
+static int wait_coarse(struct poller *p, const struct timespec *ts, int max)
+{
+    int64_t ms = -1;
+
+    if (ts != NULL) {
+        ms = ts->tv_sec > INT32_MAX / 1000 - 1
+                 ? INT32_MAX
+                 : (int64_t)ts->tv_sec * 1000 + (ts->tv_nsec + 999999) / 1000000;
+    }
+    return rn__sys_epoll_wait(p->ep, p->events, max, (int)ms);
+}
+
+static int wait_raw(struct poller *p, rn_time until, int max)
+{
+    struct timespec room;
+    const struct timespec *ts = rn__poller_timeout(until, &room);
+    int n;
+
+    /* Only a finite wait needs nanoseconds; epoll_wait is the cheaper call for the others. */
+    if (ts == NULL || until == 0 || p->coarse)
+        return wait_coarse(p, ts, max);
+    n = rn__sys_epoll_pwait2(p->ep, p->events, max, ts);
+    if (n == -ENOSYS) { /* before Linux 5.11, or a seccomp filter that does not know it */
+        p->coarse = true;
+        n = wait_coarse(p, ts, max);
+    }
+    return n;
+}
+
+static int epoll_wait_events(struct rn__poller *poller, rn_time until, struct rn__event *ev,
+                             int max)
+{
+    struct poller *p = self(poller);
+    int n = wait_raw(p, until, max < BATCH ? max : BATCH), used = 0;
+
+    if (n == -EINTR)
+        return 0;
+    for (int i = 0; i < n; i++) {
+        if (RN_UNLIKELY(p->events[i].data.u64 == RN__TAG_WAKE))
+            continue;
+        ev[used].tag = p->events[i].data.u64;
+        ev[used++].bits = bits_of(p->events[i].events);
+    }
+    return n < 0 ? n : used;
+}
+
+static void epoll_wake(struct rn__poller *poller)
+{
+    const uint64_t one = 1;
+
+    /* EAGAIN would mean 2^64 - 2 wakes that nobody saw: the thread is awake. */
+    (void)rn__sys_write(self(poller)->wake_fd, &one, sizeof one);
+}
+
+const struct rn__poller_ops rn__poller_epoll = {
+    .name = "epoll",
+    .needs_arm = false,
+    .open = epoll_open,
+    .close = epoll_close,
+    .add = epoll_add,
+    .arm = epoll_arm,
+    .del = epoll_del,
+    .wait = epoll_wait_events,
+    .wake = epoll_wake,
+};
