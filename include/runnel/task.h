@@ -1,0 +1,164 @@
+/*
+ * task.h - coroutines on all cores: run, go, yield, sleep
+ *
+ * A coroutine runs on one P (processor, a thread with its own run queue, timers and poller) and,
+ * once started, never changes it; before it has run, an idle P may steal it.
+ */
+#ifndef RUNNEL_TASK_H
+#define RUNNEL_TASK_H
+
+#include <runnel/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Memory functions for everything runnel allocates on the heap; stacks come from mmap. */
+typedef struct rn_alloc {
+    void *(*alloc)(void *arg, size_t bytes);
+    void *(*realloc)(void *arg, void *ptr, size_t bytes);
+    void (*free)(void *arg, void *ptr);
+    void *arg;
+} rn_alloc;
+
+/* How a runtime is set up. All zero is the default. */
+typedef struct rn_run_options {
+    int procs;          /* Ps; 0: RN_PROCS, else the CPUs this process may use */
+    size_t stack_bytes; /* address space of a stack, guard included; 0: 256 KiB */
+    rn_time grace_ns;   /* how long the others may take to end after main has; 0: 5 s */
+    const char *poller; /* "epoll" or "poll"; NULL: RN_POLLER, else epoll */
+    /* Called with one line without newline; NULL: standard error. Any thread, one at a time. */
+    void (*log)(void *arg, const char *line);
+    void *log_arg;
+    const rn_alloc *alloc;  /* NULL: malloc, realloc, free. Copied */
+    bool keep_sigpipe;      /* leave SIGPIPE as it is: by default SIG_DFL becomes SIG_IGN */
+    bool no_fault_handler;  /* install no SIGSEGV handler: a stack overflow is then silent */
+    bool keep_nofile;       /* leave the soft RLIMIT_NOFILE: by default it is raised to the hard */
+    uint64_t reserved[4];   /* zero */
+} rn_run_options;
+
+/* How a coroutine is set up. All zero is the default. */
+typedef struct rn_go_options {
+    const char *name;     /* for dumps and messages; not copied, must outlive the coroutine */
+    size_t stack_bytes;   /* address space, guard included, rounded up to a power of two; 0: as run */
+    int proc;             /* 1..rn_procs(): this P and no other; 0: here, or whoever steals it */
+    uint64_t reserved[4]; /* zero */
+} rn_go_options;
+
+#define RN_RUN_OPTIONS_INIT {0}
+#define RN_GO_OPTIONS_INIT {0}
+
+/*
+ * rn_run - run a function as the first coroutine, with the caller's thread as P 0
+ *   options  NULL for the defaults; see rn_run_options
+ *   fn       the program; runs as a coroutine
+ *   arg      handed to fn
+ * Returns what fn returned. When fn has returned, all other coroutines are cancelled, and given
+ * grace_ns to end; what is still alive then is abandoned, which is logged. May be called again
+ * afterwards. Errors before fn has started: -EBUSY a runtime exists already, -EINVAL a bad option,
+ * -ENOMEM, -EAGAIN (threads), -EMFILE, -ENFILE.
+ * Effects: blocks the calling thread; starts threads; SIGPIPE, SIGSEGV and RLIMIT_NOFILE as the
+ * options say. Source: src/task/runtime.c
+ */
+RN_API int rn_run(const rn_run_options *options, int (*fn)(void *arg), void *arg);
+
+/*
+ * rn_start - run the Ps on threads of their own, for a host with a main loop of its own
+ *   options  as for rn_run
+ * Returns 0, or the errors of rn_run. Then rn_go works from any thread, until rn_stop.
+ * Effects: as rn_run, but does not block. Source: src/task/runtime.c
+ */
+RN_API int rn_start(const rn_run_options *options);
+
+/*
+ * rn_stop - end what rn_start started
+ * Returns 0; -EINVAL when rn_start is not in effect; -EDEADLK from within a coroutine.
+ * Effects: cancels all coroutines, waits for them as rn_run does, joins the threads.
+ * Source: src/task/runtime.c
+ */
+RN_API int rn_stop(void);
+
+/*
+ * rn_go - start a coroutine
+ *   fn   its function; the coroutine ends when it returns
+ *   arg  handed to fn; what it points to belongs to fn from here on
+ * Returns 0 and the coroutine will run; or nothing runs and arg still belongs to the caller:
+ * -ENOMEM no memory, or no guarded stack (the log names the sysctl), -ECANCELED the runtime is
+ * ending, -EINVAL there is no runtime.
+ * Effects: does not switch; may wake an idle P, which may steal the coroutine. From a plain thread
+ * too. Source: src/task/go.c
+ */
+RN_API int rn_go(void (*fn)(void *arg), void *arg);
+
+/*
+ * rn_go_with - start a coroutine with a name, a stack size or a P of its own
+ *   options  NULL for the defaults; see rn_go_options
+ *   fn, arg  as for rn_go
+ * Returns as rn_go; -EINVAL also for a proc out of 0..rn_procs() or a stack of more than 64 MiB.
+ * Effects: as rn_go. Source: src/task/go.c
+ */
+RN_API int rn_go_with(const rn_go_options *options, void (*fn)(void *arg), void *arg);
+
+/*
+ * rn_yield - let the others run first
+ * Effects: goes to the back of this P's run queue. From a plain thread it does nothing.
+ * Source: src/task/go.c
+ */
+RN_API void rn_yield(void);
+
+/*
+ * rn_sleep - park for a while
+ *   span_ns  nanoseconds; 0 or less yields
+ * Returns 0 when the time has passed, never early; -ECANCELED when this coroutine was cancelled;
+ * -ENOMEM no room for the timer; -EDEADLK from a plain thread.
+ * Effects: switches coroutines. Source: src/task/go.c
+ */
+RN_API int rn_sleep(rn_time span_ns);
+
+/*
+ * rn_procs - how many Ps there are
+ * Returns 1 or more while a runtime exists, else 0.
+ * Effects: none. Source: src/task/go.c
+ */
+RN_API int rn_procs(void);
+
+/*
+ * rn_proc_id - which P runs the caller
+ * Returns 1..rn_procs(), or 0 on a plain thread.
+ * Effects: none. Source: src/task/go.c
+ */
+RN_API int rn_proc_id(void);
+
+/*
+ * rn_id - the number of the calling coroutine
+ * Returns a number that no other coroutine of this process has had, or 0 on a plain thread.
+ * Effects: none. Source: src/task/go.c
+ */
+RN_API uint64_t rn_id(void);
+
+/*
+ * rn_name - the name of the calling coroutine
+ * Returns the name given at its start, or "" where there was none or on a plain thread.
+ * Effects: none. Source: src/task/go.c
+ */
+RN_API const char *rn_name(void);
+
+/*
+ * rn_local_set - hang a value on the calling coroutine
+ *   value  anything; NULL from the start; never freed by runnel
+ * Effects: none on a plain thread. Source: src/task/go.c
+ */
+RN_API void rn_local_set(void *value);
+
+/*
+ * rn_local_get - the value hung on the calling coroutine
+ * Returns what rn_local_set stored last, or NULL; NULL on a plain thread.
+ * Effects: none. Source: src/task/go.c
+ */
+RN_API void *rn_local_get(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

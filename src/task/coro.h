@@ -1,0 +1,144 @@
+/*
+ * coro.h - the coroutine: its control block, the switch, park and ready
+ *
+ *              go                pick               return
+ *    FREE ------------> RUNNABLE -----> RUNNING ----------------> FREE
+ *                          ^              |
+ *                          |   ready      | park (after publishing itself in what it waits for)
+ *                          +---------- PARKED
+ *
+ * Invariant: from its first run to its end a coroutine is resumed by one P only. So "ready" before
+ * the switch of a park is complete is harmless: it lands in a queue, or the inbox, of the very
+ * thread that is still switching away. Whoever takes the pointer out of the place where it was
+ * published, and nobody else, readies the coroutine: exactly once for each park.
+ *
+ * Control blocks live in slabs (stack.h), not on the stacks: a block stays valid memory for the
+ * life of the runtime, whatever happened to its stack.
+ */
+#ifndef RN_TASK_CORO_H
+#define RN_TASK_CORO_H
+
+#include <stdatomic.h>
+
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/san.h"
+
+struct rn__proc;
+struct rn__coro;
+
+/* A message to a P: run fn there, outside any coroutine. Lives in the object it is about. */
+struct rn__msg {
+    struct rn__msg *next;
+    void (*fn)(struct rn__proc *p, struct rn__msg *m);
+};
+
+enum rn__coro_state { RN__FREE, RN__RUNNABLE, RN__RUNNING, RN__PARKED };
+
+/* Why a coroutine is parked, and how to get it out. */
+struct rn__wait_kind {
+    const char *name; /* for dumps: "read", "sleep" */
+    /* On the coroutine's own P while it is parked: takes it out of what it waits in, so that it may
+     * be readied. False: somebody else has it already. NULL: this wait cannot be cancelled. */
+    bool (*interrupt)(struct rn__coro *co);
+};
+
+struct rn__coro {
+    void *sp;                         /* [P] saved stack pointer while not running */
+    struct rn__snode link;            /* [P] run queue, or free list */
+    _Atomic(struct rn__proc *) proc;  /* [C] once started */
+    void (*fn)(void *arg);            /* [C] */
+    void *arg;                        /* [C] */
+    _Atomic uint8_t state;            /* [P] enum rn__coro_state; atomic for readers elsewhere */
+    uint8_t size_class;               /* [C] of the stack */
+    bool pinned;                      /* [C] may not be stolen */
+    atomic_bool cancelled;            /* sticky: each later wait says -ECANCELED */
+    const struct rn__wait_kind *wait; /* [P] while PARKED */
+    void *wait_obj;                   /* [P] */
+    struct rn__timer timer;           /* [P] rn_sleep */
+    struct rn__msg msg;               /* ready, or start, from another thread */
+    char *top;                        /* [C] end of the stack, and its slot, in memory */
+    uint64_t id;
+    const char *name;
+    void *local;
+    const void *site; /* [C] return address of the rn_go that started it */
+    struct rn__san san;
+};
+
+/* Where it runs; relaxed, because whoever needs it to be right has met the coroutine through
+ * something that orders. */
+static inline struct rn__proc *rn__coro_proc(struct rn__coro *co)
+{
+    return atomic_load_explicit(&co->proc, memory_order_relaxed);
+}
+
+static inline void rn__coro_set_proc(struct rn__coro *co, struct rn__proc *p)
+{
+    atomic_store_explicit(&co->proc, p, memory_order_relaxed);
+}
+
+/* The switch itself: saves what the ABI says a callee saves, plus mxcsr and the x87 control word
+ * (x86-64) or fpcr (aarch64), on the running stack; stores its pointer; goes on from `to`. */
+void rn__switch(void **save_sp, void *to_sp);
+
+/* First frame of a coroutine; finds its control block where rn__stack_prepare put it. */
+void rn__trampoline(void);
+
+/* Writes the first frame; returns the stack pointer to switch to. */
+void *rn__switch_prepare(char *top, void *arg);
+
+/* C side of the trampoline. */
+_Noreturn void rn__coro_main(struct rn__coro *co);
+
+/* ---- for the layers above; on a P, inside a coroutine unless said otherwise ---- */
+
+/* The calling thread's P, NULL on a plain thread. Opaque to the compiler: fetch it again after
+ * whatever may park, never keep it across. */
+struct rn__proc *rn__proc(void);
+
+/* The running coroutine, NULL on a plain thread and in the scheduler. */
+struct rn__coro *rn__self(void);
+
+/* Switches away until somebody calls rn__ready. The caller has published itself first. */
+void rn__park(const struct rn__wait_kind *why, void *obj);
+
+/* Makes a parked (or about to be parked) coroutine runnable; any thread. */
+void rn__ready(struct rn__coro *co);
+
+/* Has this coroutine been cancelled as a whole (not just a conn it uses)? */
+static inline bool rn__is_cancelled(const struct rn__coro *co)
+{
+    return RN_UNLIKELY(atomic_load_explicit(&co->cancelled, memory_order_relaxed));
+}
+
+/* Starts a coroutine that stays on P `proc` (NULL: the caller's, stealable when `steal`).
+ * site is the return address to name it by. */
+struct rn__spawn {
+    struct rn__proc *proc;
+    bool pinned;
+    size_t stack_bytes; /* 0: the runtime's default */
+    const char *name;
+    const void *site;
+};
+int rn__go(const struct rn__spawn *how, void (*fn)(void *), void *arg);
+
+/* A close goes on without a coroutine (+1), has ended (-1): the end of a run waits for it. */
+void rn__lingering(int by);
+
+/* The clock as this P's scheduler last saw it; on a P only. */
+rn_time rn__now_cached(void);
+
+/* A call succeeded without parking: after some in a row, let the others run. */
+void rn__spend(void);
+
+/* A call did a lot of work: let the others run now. */
+void rn__spend_all(void);
+
+/* rn_sleep that no cancel ends; without memory for the timer it yields. */
+void rn__pause(rn_time span_ns);
+
+/* A plain thread is about to wake coroutines: between these two the runtime does not end. */
+void rn__foreign_begin(void);
+void rn__foreign_end(void);
+
+#endif

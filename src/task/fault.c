@@ -1,0 +1,148 @@
+/*
+ * fault.c - a stack overflow names its coroutine
+ *
+ * SIGSEGV on an alternate stack, one for each P's thread. An address in a guard is reported with
+ * the coroutine's name, number, stack size and spawn site; then, as for any other fault, the
+ * handler that was there before takes over, so that core dumps and sanitizers work as ever.
+ * Everything called here is async-signal-safe but dladdr, which only reads the loader's lists.
+ */
+#include <dlfcn.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "task/proc.h"
+
+/* Larger than any frame the kernel writes (AVX-512 state is 2.7 KiB, AMX 11 KiB). */
+#define SIGNAL_STACK ((size_t)64 << 10)
+
+static struct sigaction before; /* [C] while installed */
+static bool installed;
+
+struct line {
+    char text[512];
+    size_t len;
+};
+
+static void add_text(struct line *l, const char *s)
+{
+    while (*s != '\0' && l->len < sizeof l->text - 1)
+        l->text[l->len++] = *s++;
+}
+
+static void add_number(struct line *l, uint64_t n, unsigned base)
+{
+    char digits[24];
+    size_t at = sizeof digits;
+
+    digits[--at] = '\0';
+    do
+        digits[--at] = "0123456789abcdef"[n % base];
+    while ((n /= base) != 0);
+    add_text(l, digits + at);
+}
+
+static void add_site(struct line *l, const void *site)
+{
+    Dl_info info;
+
+    add_text(l, "0x");
+    add_number(l, (uintptr_t)site, 16);
+    if (dladdr(site, &info) == 0)
+        return;
+    add_text(l, " (");
+    if (info.dli_sname != NULL) {
+        add_text(l, info.dli_sname);
+        add_text(l, "+0x");
+        add_number(l, (uintptr_t)site - (uintptr_t)info.dli_saddr, 16);
+        add_text(l, " in ");
+    }
+    add_text(l, info.dli_fname == NULL ? "?" : info.dli_fname);
+    add_text(l, "+0x");
+    add_number(l, (uintptr_t)site - (uintptr_t)info.dli_fbase, 16);
+    add_text(l, ")");
+}
+
+static void report(const struct rn__coro *co)
+{
+    struct line l = {.len = 0};
+
+    add_text(&l, "runnel: stack overflow in coroutine ");
+    add_number(&l, co->id, 10);
+    add_text(&l, " \"");
+    add_text(&l, co->name == NULL ? "" : co->name);
+    add_text(&l, "\": stack of ");
+    add_number(&l, rn__stack_bytes(co->size_class) >> 10, 10);
+    add_text(&l, " KiB (guard of ");
+    add_number(&l, rn__stack_guard(co->size_class) >> 10, 10);
+    add_text(&l, " KiB included), started at ");
+    add_site(&l, co->site);
+    add_text(&l, "; give it more by rn_go_options.stack_bytes\n");
+    rn__panic_write(l.text, l.len);
+}
+
+static void on_fault(int sig, siginfo_t *info, void *context)
+{
+    bool in_guard = false;
+    const struct rn__coro *co = rn__stack_find(info->si_addr, &in_guard);
+
+    if (co != NULL && in_guard)
+        report(co);
+    if ((before.sa_flags & SA_SIGINFO) && before.sa_sigaction != NULL) {
+        before.sa_sigaction(sig, info, context);
+        return;
+    }
+    /* Back to what was; the instruction runs again, and faults again. */
+    (void)sigaction(sig, &before, NULL);
+}
+
+int rn__fault_install(void)
+{
+    struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+
+    sigemptyset(&sa.sa_mask);
+    if (sigaction(SIGSEGV, &sa, &before) < 0)
+        return -EINVAL;
+    installed = true;
+    return 0;
+}
+
+void rn__fault_uninstall(void)
+{
+    struct sigaction now;
+
+    if (!installed)
+        return;
+    installed = false;
+    /* Somebody who came after us stays. */
+    if (sigaction(SIGSEGV, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) &&
+        now.sa_sigaction == on_fault)
+        (void)sigaction(SIGSEGV, &before, NULL);
+}
+
+int rn__fault_thread_begin(struct rn__signal_stack *s)
+{
+    stack_t alt = {.ss_size = SIGNAL_STACK};
+
+    s->memory = rn__malloc(SIGNAL_STACK);
+    if (s->memory == NULL)
+        return -ENOMEM;
+    alt.ss_sp = s->memory;
+    if (sigaltstack(&alt, &s->before) < 0) {
+        rn__free(s->memory);
+        s->memory = NULL;
+        return -EINVAL;
+    }
+    return 0;
+}
+
+void rn__fault_thread_end(struct rn__signal_stack *s)
+{
+    if (s->memory == NULL)
+        return;
+    (void)sigaltstack(&s->before, NULL);
+    rn__free(s->memory);
+    s->memory = NULL;
+}

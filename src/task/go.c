@@ -1,0 +1,336 @@
+/*
+ * go.c - starting, ending, parking and waking coroutines
+ *
+ * The calling thread's P is found through one thread-local pointer behind a function that the
+ * compiler cannot see through (hazards 1): an address computed before a switch must not be reused
+ * after it. A coroutine never changes thread once started, so even a cached one would be right; the
+ * rule keeps the scheduler's own code, which runs on every thread, honest.
+ */
+#include "task/coro.h"
+#include "task/proc.h"
+
+_Atomic(struct rn__runtime *) rn__runtime;
+pthread_mutex_t rn__foreign_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static _Thread_local struct rn__proc *tls_proc;
+static uint64_t foreign_id; /* [L] rn__foreign_lock */
+
+__attribute__((noinline)) struct rn__proc *rn__proc(void)
+{
+    __asm__ volatile("" ::: "memory");
+    return tls_proc;
+}
+
+void rn__set_proc(struct rn__proc *p)
+{
+    tls_proc = p;
+}
+
+struct rn__coro *rn__self(void)
+{
+    struct rn__proc *p = rn__proc();
+
+    return p == NULL || p->current == &p->sched ? NULL : p->current;
+}
+
+_Noreturn void rn__coro_main(struct rn__coro *co)
+{
+    struct rn__proc *p;
+
+    rn__san_enter(&co->san);
+    co->fn(co->arg);
+    p = rn__proc();
+    if (RN_UNLIKELY(rn__timer_armed(&co->timer)))
+        rn__heap_cancel(&p->timers, &co->timer);
+    rn__stat_add(&p->stats.finished, 1);
+    rn__set_state(co, RN__FREE);
+    /* Still on this stack: safe, because only this thread takes from this cache, and the next
+     * thing it does is to leave. */
+    rn__stack_put(&p->stacks, co);
+    rn__switch_away(p, true);
+    __builtin_unreachable();
+}
+
+static void start_here(struct rn__proc *p, struct rn__msg *m)
+{
+    rn__run_next(p, RN_CONTAINER(m, struct rn__coro, msg));
+}
+
+static void prepare(struct rn__coro *co, const struct rn__spawn *how, void (*fn)(void *), void *arg)
+{
+    co->fn = fn;
+    co->arg = arg;
+    co->name = how->name;
+    co->site = how->site;
+    co->local = NULL;
+    co->pinned = how->pinned;
+    atomic_store_explicit(&co->cancelled, false, memory_order_relaxed);
+    co->sp = rn__switch_prepare(co->top, co);
+    rn__set_state(co, RN__RUNNABLE);
+}
+
+static void post_start(struct rn__coro *co, struct rn__proc *to)
+{
+    rn__coro_set_proc(co, to);
+    co->msg.fn = start_here;
+    rn__post(to, &co->msg);
+}
+
+/* From a plain thread; the lock keeps the runtime in being. */
+static int go_foreign(const struct rn__spawn *how, void (*fn)(void *), void *arg)
+{
+    struct rn__runtime *rt;
+    struct rn__coro *co;
+    struct rn__proc *to;
+    int r = -EINVAL, size_class;
+
+    pthread_mutex_lock(&rn__foreign_lock);
+    rt = atomic_load(&rn__runtime);
+    if (rt == NULL)
+        goto out;
+    r = -ECANCELED;
+    if (atomic_load(&rt->ending))
+        goto out;
+    r = size_class = rn__stack_class(how->stack_bytes == 0 ? rt->stack_bytes : how->stack_bytes);
+    if (r < 0)
+        goto out;
+    r = rn__stack_get(NULL, (unsigned)size_class, &co);
+    if (r < 0)
+        goto out;
+    prepare(co, how, fn, arg);
+    co->id = ++foreign_id * RN__MAX_PROCS + RN__MAX_PROCS - 1;
+    to = how->proc != NULL ? how->proc
+                           : rt->procs[atomic_fetch_add(&rt->next_proc, 1) % (unsigned)rt->n_procs];
+    atomic_fetch_add(&rt->foreign_spawned, 1);
+    post_start(co, to);
+    r = 0;
+out:
+    pthread_mutex_unlock(&rn__foreign_lock);
+    return r;
+}
+
+int rn__go(const struct rn__spawn *how, void (*fn)(void *), void *arg)
+{
+    struct rn__proc *p = rn__proc();
+    struct rn__runtime *rt;
+    struct rn__coro *co;
+    int r, size_class;
+
+    if (RN_UNLIKELY(p == NULL))
+        return go_foreign(how, fn, arg);
+    rt = p->rt;
+    if (RN_UNLIKELY(atomic_load_explicit(&rt->ending, memory_order_relaxed)))
+        return -ECANCELED;
+    size_class = how->stack_bytes == 0 ? rt->size_class : rn__stack_class(how->stack_bytes);
+    if (RN_UNLIKELY(size_class < 0))
+        return size_class;
+    r = rn__stack_get(&p->stacks, (unsigned)size_class, &co);
+    if (RN_UNLIKELY(r < 0))
+        return r;
+    prepare(co, how, fn, arg);
+    co->id = ++p->next_id * RN__MAX_PROCS + (unsigned)p->index;
+    rn__stat_add(&p->stats.spawned, 1);
+    if (how->proc != NULL && how->proc != p) {
+        post_start(co, how->proc);
+        return 0;
+    }
+    rn__coro_set_proc(co, p);
+    if (co->pinned || rt->n_procs == 1)
+        rn__run_next(p, co);
+    else
+        rn__run_fresh(p, co);
+    return 0;
+}
+
+int rn_go(void (*fn)(void *arg), void *arg)
+{
+    struct rn__spawn how = {.site = __builtin_return_address(0)};
+
+    return rn__go(&how, fn, arg);
+}
+
+int rn_go_with(const rn_go_options *options, void (*fn)(void *arg), void *arg)
+{
+    struct rn__spawn how = {.site = __builtin_return_address(0)};
+    struct rn__runtime *rt;
+
+    if (options == NULL)
+        return rn__go(&how, fn, arg);
+    how.name = options->name;
+    how.stack_bytes = options->stack_bytes;
+    if (options->proc != 0) {
+        /* Only for its table of Ps, which stands as long as the caller may use the runtime. */
+        rt = atomic_load(&rn__runtime);
+        if (rt == NULL || options->proc < 0 || options->proc > rt->n_procs)
+            return -EINVAL;
+        how.proc = rt->procs[options->proc - 1];
+        how.pinned = true;
+    }
+    return rn__go(&how, fn, arg);
+}
+
+void rn__park(const struct rn__wait_kind *why, void *obj)
+{
+    struct rn__proc *p = rn__proc();
+    struct rn__coro *co = p->current;
+
+    RN_ASSERT(co != &p->sched);
+    co->wait = why;
+    co->wait_obj = obj;
+    /* A ready from another thread may already be in the inbox: it sets RUNNABLE when this thread
+     * takes it out, hence after this. */
+    rn__set_state(co, RN__PARKED);
+    rn__stat_add(&p->stats.parks, 1);
+    rn__switch_away(p, false);
+}
+
+static void ready_here(struct rn__proc *p, struct rn__msg *m)
+{
+    struct rn__coro *co = RN_CONTAINER(m, struct rn__coro, msg);
+
+    rn__set_state(co, RN__RUNNABLE);
+    rn__run_next(p, co);
+}
+
+void rn__ready(struct rn__coro *co)
+{
+    struct rn__proc *p = rn__proc();
+
+    if (RN_LIKELY(rn__coro_proc(co) == p)) {
+        rn__set_state(co, RN__RUNNABLE);
+        rn__run_next(p, co);
+        return;
+    }
+    co->msg.fn = ready_here;
+    rn__post(rn__coro_proc(co), &co->msg);
+}
+
+void rn__lingering(int by)
+{
+    atomic_fetch_add(&rn__proc()->rt->lingering, (uint32_t)by);
+}
+
+void rn__foreign_begin(void)
+{
+    pthread_mutex_lock(&rn__foreign_lock);
+}
+
+void rn__foreign_end(void)
+{
+    pthread_mutex_unlock(&rn__foreign_lock);
+}
+
+rn_time rn__now_cached(void)
+{
+    return rn__proc()->now;
+}
+
+void rn__spend_all(void)
+{
+    /* By way of the scheduler: it looks at clock, timers and poller, also where nobody else runs. */
+    rn__proc()->tick = 1;
+    rn_yield();
+}
+
+void rn__spend(void)
+{
+    if (RN_UNLIKELY(--rn__proc()->io_budget <= 0))
+        rn__spend_all();
+}
+
+void rn_yield(void)
+{
+    struct rn__proc *p = rn__proc();
+
+    if (RN_UNLIKELY(p == NULL))
+        return;
+    rn__run_next(p, p->current);
+    rn__switch_away(p, false);
+}
+
+static bool interrupt_sleep(struct rn__coro *co)
+{
+    if (!rn__timer_armed(&co->timer))
+        return false;
+    rn__heap_cancel(&rn__coro_proc(co)->timers, &co->timer);
+    return true;
+}
+
+static const struct rn__wait_kind wait_sleep = {.name = "sleep", .interrupt = interrupt_sleep};
+
+int rn_sleep(rn_time span_ns)
+{
+    struct rn__proc *p = rn__proc();
+    struct rn__coro *co;
+    int r;
+
+    if (p == NULL)
+        return -EDEADLK;
+    co = p->current;
+    if (rn__is_cancelled(co))
+        return -ECANCELED;
+    if (span_ns <= 0) {
+        rn_yield();
+        return 0;
+    }
+    r = rn__heap_set(&p->timers, &co->timer, rn_after(span_ns));
+    if (r < 0)
+        return r;
+    rn__park(&wait_sleep, NULL);
+    return rn__is_cancelled(co) ? -ECANCELED : 0;
+}
+
+static const struct rn__wait_kind wait_pause = {.name = "pause"};
+
+void rn__pause(rn_time span_ns)
+{
+    struct rn__proc *p = rn__proc();
+
+    if (rn__heap_set(&p->timers, &p->current->timer, rn_after(span_ns)) < 0)
+        rn_yield();
+    else
+        rn__park(&wait_pause, NULL);
+}
+
+int rn_procs(void)
+{
+    struct rn__runtime *rt = atomic_load(&rn__runtime);
+
+    return rt == NULL ? 0 : rt->n_procs;
+}
+
+int rn_proc_id(void)
+{
+    struct rn__proc *p = rn__proc();
+
+    return p == NULL ? 0 : p->index + 1;
+}
+
+uint64_t rn_id(void)
+{
+    struct rn__coro *co = rn__self();
+
+    return co == NULL ? 0 : co->id;
+}
+
+const char *rn_name(void)
+{
+    struct rn__coro *co = rn__self();
+
+    return co == NULL || co->name == NULL ? "" : co->name;
+}
+
+void rn_local_set(void *value)
+{
+    struct rn__coro *co = rn__self();
+
+    if (co != NULL)
+        co->local = value;
+}
+
+void *rn_local_get(void)
+{
+    struct rn__coro *co = rn__self();
+
+    return co == NULL ? NULL : co->local;
+}

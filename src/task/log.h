@@ -1,0 +1,10 @@
+/*
+ * log.h - one line to the user's log
+ */
+#ifndef RN_TASK_LOG_H
+#define RN_TASK_LOG_H
+
+/* At most ten lines a second, without newline; any thread. See rn_run_options.log. */
+void rn__log(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

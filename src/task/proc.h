@@ -1,0 +1,148 @@
+/*
+ * proc.h - the P (one thread's scheduler) and the runtime that holds them all
+ *
+ * Private to src/task. Layers above see P only as an opaque pointer (coro.h, iowait.h).
+ */
+#ifndef RN_TASK_PROC_H
+#define RN_TASK_PROC_H
+
+#include <pthread.h>
+#include <signal.h>
+
+#include "base/clock.h"
+#include "base/sys.h"
+#include "poll/poller.h"
+#include "task/coro.h"
+#include "task/log.h"
+#include "task/slot.h"
+#include "task/stack.h"
+#include <runnel/task.h>
+
+#define RN__RING 256     /* new coroutines an idle P may steal; the rest overflows */
+#define RN__TICK 64      /* switches between two looks at inbox, clock and poller */
+#define RN__IO_BUDGET 64 /* calls that succeed at once before a coroutine goes to the back */
+#define RN__EVENTS 256
+#define RN__MAX_PROCS 256
+
+/* Between looks at the poller while coroutines are runnable. */
+#define RN__POLL_EVERY (100 * RN_MICROSECOND)
+
+/* Kinds of rn__timer. */
+enum { RN__TIMER_CORO, RN__TIMER_READ, RN__TIMER_WRITE };
+
+/* Coroutines that have not run yet. The owner pushes at tail; owner and thieves take at head by
+ * CAS. Slots are atomic because a thief reads one that the owner may be overwriting; its CAS on
+ * head then fails. */
+struct rn__ring {
+    _Atomic uint32_t head;
+    _Atomic uint32_t tail;
+    _Atomic(struct rn__coro *) slots[RN__RING];
+};
+
+struct rn__proc_stats { /* single writer, relaxed */
+    _Atomic uint64_t spawned, finished;
+    _Atomic uint64_t switches, parks, steals, stolen;
+    _Atomic uint64_t wakes_sent; /* eventfd writes this P's thread made for others */
+    _Atomic uint64_t polls, events, stale_events;
+    _Atomic uint64_t overflows;
+};
+
+struct rn__proc {
+    /* Hot, owner only. */
+    struct rn__runtime *rt;   /* [C] */
+    struct rn__coro *current; /* [P] the running coroutine, or &sched */
+    struct rn__fifo runq;     /* [P] */
+    int tick;                 /* [P] switches left until the scheduler looks around */
+    int io_budget;            /* [P] */
+    uint64_t seed;            /* [P] RN_SCHED_SEED: not 0 shuffles */
+    rn_time now;              /* [P] cached clock */
+    rn_time next_poll;        /* [P] */
+    uint64_t next_id;         /* [P] */
+    struct rn__stack_cache stacks; /* [P] */
+    struct rn__fifo new_overflow;  /* [P] what the ring had no room for */
+    struct rn__proc_stats stats;
+
+    /* Shared. */
+    _Alignas(RN_CACHE_LINE) _Atomic(struct rn__msg *) inbox;
+    atomic_bool sleeping;  /* idle protocol, see sched.c */
+    _Atomic rn_time turn;  /* when the scheduler last looked around; RN__TIME_NEVER: asleep */
+    _Atomic uint32_t load; /* conns at home here; for placement */
+    _Alignas(RN_CACHE_LINE) struct rn__ring fresh;
+
+    /* Cold. */
+    int index; /* 0-based */
+    struct rn__poller *poller;
+    struct rn__heap timers;    /* [P] */
+    struct rn__coro sched;     /* the thread's own stack as a context */
+    struct rn__slot_cache slots; /* [P] of slot.c */
+    struct rn__msg cancel_msg;   /* cancel everything here; in the inbox while `cancelling` */
+    atomic_bool cancelling;
+    unsigned long thread;
+    void *raw; /* what to free */
+    struct rn__sys_block counters;
+    struct rn__event events[RN__EVENTS];
+};
+
+struct rn__runtime {
+    struct rn__proc **procs; /* [C] while running */
+    int n_procs;
+    int n_opened; /* while being built */
+    size_t stack_bytes;
+    int size_class; /* of stack_bytes */
+    rn_time grace_ns;
+    uint64_t seed;
+    const struct rn__poller_ops *poller;
+    struct rn__coro *main; /* rn_run's first coroutine: not cancelled with the others */
+    _Atomic uint64_t foreign_spawned;
+    _Atomic uint32_t lingering; /* closes that go on without a coroutine */
+    _Atomic int idle;           /* Ps with sleeping set; see sched.c */
+    atomic_bool ending;         /* no new coroutines from outside */
+    atomic_bool stop;           /* Ps leave their loops */
+    _Atomic uint32_t next_proc; /* round robin for plain threads */
+};
+
+/* The one runtime; NULL while there is none. Plain threads hold the lock while they use it, so that
+ * it cannot end under them. */
+extern _Atomic(struct rn__runtime *) rn__runtime;
+extern pthread_mutex_t rn__foreign_lock;
+
+void rn__set_proc(struct rn__proc *p);
+
+static inline void rn__stat_add(_Atomic uint64_t *counter, uint64_t by)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by,
+                          memory_order_relaxed);
+}
+
+static inline void rn__set_state(struct rn__coro *co, enum rn__coro_state s)
+{
+    atomic_store_explicit(&co->state, (uint8_t)s, memory_order_relaxed);
+}
+
+/* sched.c */
+int rn__proc_open(struct rn__runtime *rt, int index, struct rn__proc **ret);
+void rn__proc_close(struct rn__proc *p);
+void rn__sched_loop(struct rn__proc *p);              /* until rt->stop */
+void rn__switch_away(struct rn__proc *p, bool last);  /* to the next runnable, or the scheduler */
+void rn__run_next(struct rn__proc *p, struct rn__coro *co); /* back of this P's run queue */
+void rn__run_fresh(struct rn__proc *p, struct rn__coro *co); /* new, may be stolen */
+void rn__post(struct rn__proc *p, struct rn__msg *m); /* any thread */
+void rn__cancel_all(struct rn__runtime *rt);          /* any thread */
+
+/* Coroutines alive now: started, not yet ended. Exact only when nothing runs. */
+uint64_t rn__alive(const struct rn__runtime *rt);
+
+/* cpus.c: how many CPUs this process may use by affinity and cgroup quota; at least 1. */
+int rn__usable_cpus(void);
+
+/* fault.c */
+int rn__fault_install(void);
+void rn__fault_uninstall(void);
+struct rn__signal_stack {
+    void *memory;
+    stack_t before;
+};
+int rn__fault_thread_begin(struct rn__signal_stack *s);
+void rn__fault_thread_end(struct rn__signal_stack *s);
+
+#endif

@@ -1,0 +1,385 @@
+/*
+ * sched.c - one P's loop: pick, switch, look around, steal, idle
+ *
+ * A coroutine that parks switches straight to the next runnable one; only when there is none, or
+ * after RN__TICK switches, does the thread come back to this loop on its own stack.
+ *
+ * The idle protocol. A P about to sleep and a thread that has work for it must not miss each other:
+ *
+ *      sleeper                                 waker
+ *      S1  sleeping := true, idle += 1         W1  publish work (inbox, or its own ring)
+ *      S2  look at inbox and all rings         W2  if sleeping (for a ring: if idle > 0, whose?)
+ *      S3  nothing: wait in the poller         W3    exchange sleeping, false; was true:
+ *      S4  exchange sleeping, false                    idle -= 1, wake the poller
+ *
+ * All of S1, S2, W1 and W2 are sequentially consistent, so either S2 sees the work or W2 sees the
+ * sleeper. Whoever turns sleeping from true to false takes 1 from idle, so each sleep is ended by
+ * one wake at most. A wake before S3 is not lost: the poller's wait then returns at once.
+ */
+#include "task/proc.h"
+
+#include "base/mem.h"
+#include "task/iowait.h"
+
+/* Ids go on where the last runtime stopped: they are never used twice. */
+static uint64_t last_ids[RN__MAX_PROCS];
+
+static uint64_t next_random(struct rn__proc *p)
+{
+    p->seed ^= p->seed << 13;
+    p->seed ^= p->seed >> 7;
+    p->seed ^= p->seed << 17;
+    return p->seed;
+}
+
+void rn__run_next(struct rn__proc *p, struct rn__coro *co)
+{
+    if (RN_UNLIKELY(p->seed != 0) && next_random(p) % 2 == 0)
+        rn__fifo_push_front(&p->runq, &co->link);
+    else
+        rn__fifo_push(&p->runq, &co->link);
+}
+
+/* ---- the ring of new coroutines ---- */
+
+static bool ring_push(struct rn__ring *r, struct rn__coro *co)
+{
+    uint32_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
+    uint32_t head = atomic_load_explicit(&r->head, memory_order_acquire);
+
+    if (tail - head >= RN__RING)
+        return false;
+    atomic_store_explicit(&r->slots[tail % RN__RING], co, memory_order_relaxed);
+    atomic_store(&r->tail, tail + 1); /* W1 of the idle protocol */
+    return true;
+}
+
+static bool ring_empty(struct rn__ring *r)
+{
+    return atomic_load(&r->head) == atomic_load(&r->tail);
+}
+
+/* Owner or thief: take the oldest. */
+static struct rn__coro *ring_take(struct rn__ring *r)
+{
+    uint32_t head = atomic_load_explicit(&r->head, memory_order_acquire);
+
+    for (;;) {
+        uint32_t tail = atomic_load_explicit(&r->tail, memory_order_acquire);
+        struct rn__coro *co;
+
+        if (head == tail)
+            return NULL;
+        co = atomic_load_explicit(&r->slots[head % RN__RING], memory_order_relaxed);
+        if (atomic_compare_exchange_weak_explicit(&r->head, &head, head + 1, memory_order_acq_rel,
+                                                  memory_order_acquire))
+            return co;
+    }
+}
+
+static struct rn__coro *take_fresh(struct rn__proc *p)
+{
+    struct rn__coro *co = ring_take(&p->fresh);
+
+    if (RN_UNLIKELY(!rn__fifo_empty(&p->new_overflow))) {
+        struct rn__snode *n = rn__fifo_pop(&p->new_overflow);
+        struct rn__coro *oldest = RN_CONTAINER(n, struct rn__coro, link);
+
+        if (co == NULL)
+            return oldest;
+        if (!ring_push(&p->fresh, oldest))
+            rn__fifo_push_front(&p->new_overflow, n);
+    }
+    return co;
+}
+
+static void wake_one(struct rn__runtime *rt, struct rn__proc *self)
+{
+    for (int i = 1; i < rt->n_procs; i++) {
+        struct rn__proc *p = rt->procs[(self->index + i) % rt->n_procs];
+
+        if (atomic_load(&p->sleeping) && atomic_exchange(&p->sleeping, false)) {
+            atomic_fetch_sub(&rt->idle, 1);
+            rn__stat_add(&self->stats.wakes_sent, 1);
+            p->poller->ops->wake(p->poller);
+            return;
+        }
+    }
+}
+
+void rn__run_fresh(struct rn__proc *p, struct rn__coro *co)
+{
+    if (!rn__fifo_empty(&p->new_overflow) || !ring_push(&p->fresh, co)) {
+        rn__fifo_push(&p->new_overflow, &co->link);
+        return;
+    }
+    if (atomic_load(&p->rt->idle) > 0) /* W2 */
+        wake_one(p->rt, p);
+}
+
+/* ---- the inbox ---- */
+
+void rn__post(struct rn__proc *p, struct rn__msg *m)
+{
+    struct rn__msg *head = atomic_load_explicit(&p->inbox, memory_order_relaxed);
+
+    do
+        m->next = head;
+    while (!atomic_compare_exchange_weak(&p->inbox, &head, m)); /* W1 */
+    if (atomic_load(&p->sleeping) && atomic_exchange(&p->sleeping, false)) {
+        struct rn__proc *self = rn__proc();
+
+        atomic_fetch_sub(&p->rt->idle, 1);
+        if (self != NULL)
+            rn__stat_add(&self->stats.wakes_sent, 1);
+        p->poller->ops->wake(p->poller);
+    }
+}
+
+static void read_inbox(struct rn__proc *p)
+{
+    struct rn__msg *m, *next, *in_order = NULL;
+
+    if (RN_LIKELY(atomic_load_explicit(&p->inbox, memory_order_relaxed) == NULL))
+        return;
+    for (m = atomic_exchange(&p->inbox, NULL); m != NULL; m = next) {
+        next = m->next;
+        m->next = in_order;
+        in_order = m;
+    }
+    for (m = in_order; m != NULL; m = next) {
+        next = m->next; /* fn may free, or post again, what m lives in */
+        m->fn(p, m);
+    }
+}
+
+/* ---- switching ---- */
+
+static inline struct rn__coro *pick(struct rn__proc *p)
+{
+    struct rn__snode *n = rn__fifo_pop(&p->runq);
+
+    if (RN_LIKELY(n != NULL))
+        return RN_CONTAINER(n, struct rn__coro, link);
+    return p->rt->n_procs == 1 ? NULL : take_fresh(p);
+}
+
+static inline void switch_to(struct rn__proc *p, struct rn__coro *next, bool last)
+{
+    struct rn__coro *me = p->current;
+
+    p->current = next;
+    p->io_budget = RN__IO_BUDGET;
+    rn__stat_add(&p->stats.switches, 1);
+    rn__san_leave(&me->san, &next->san, last);
+    rn__switch(&me->sp, next->sp);
+    rn__san_enter(&me->san);
+}
+
+void rn__switch_away(struct rn__proc *p, bool last)
+{
+    struct rn__coro *next = NULL;
+
+    if (RN_LIKELY(--p->tick > 0))
+        next = pick(p);
+    if (next == NULL)
+        next = &p->sched;
+    else
+        rn__coro_set_proc(next, p); /* a stolen one has come to stay */
+    if (next != p->current)
+        switch_to(p, next, last);
+}
+
+/* ---- looking around ---- */
+
+static void fire_timers(struct rn__proc *p)
+{
+    struct rn__timer *t;
+
+    while ((t = rn__heap_pop(&p->timers, p->now)) != NULL) {
+        if (t->kind == RN__TIMER_CORO)
+            rn__ready(RN_CONTAINER(t, struct rn__coro, timer));
+        else
+            rn__iowait_timer(p, t);
+    }
+}
+
+static void poll_events(struct rn__proc *p, rn_time until)
+{
+    int n = p->poller->ops->wait(p->poller, until, p->events, RN__EVENTS);
+
+    RN_ASSERT(n >= 0);
+    rn__stat_add(&p->stats.polls, 1);
+    rn__stat_add(&p->stats.events, (uint64_t)n);
+    for (int i = 0; i < n; i++)
+        rn__iowait_event(p, &p->events[i]);
+}
+
+static void look_around(struct rn__proc *p)
+{
+    read_inbox(p);
+    p->now = rn_now();
+    atomic_store_explicit(&p->turn, p->now, memory_order_relaxed);
+    fire_timers(p);
+    if (p->now >= p->next_poll && !rn__fifo_empty(&p->runq)) {
+        poll_events(p, 0);
+        p->next_poll = p->now + RN__POLL_EVERY;
+    }
+    /* New ones must not starve behind a run queue that is never empty. */
+    if (p->rt->n_procs > 1 && !rn__fifo_empty(&p->runq)) {
+        struct rn__coro *co;
+
+        for (int i = 0; i < RN__TICK / 4 && (co = take_fresh(p)) != NULL; i++)
+            rn__run_next(p, co);
+    }
+    rn__stack_trim(&p->stacks);
+}
+
+/* ---- stealing and idling ---- */
+
+static struct rn__coro *steal(struct rn__proc *p)
+{
+    struct rn__runtime *rt = p->rt;
+
+    for (int i = 1; i < rt->n_procs; i++) {
+        struct rn__proc *victim = rt->procs[(p->index + i) % rt->n_procs];
+        struct rn__coro *co = ring_take(&victim->fresh);
+
+        if (co != NULL) {
+            rn__stat_add(&p->stats.steals, 1);
+            return co;
+        }
+    }
+    return NULL;
+}
+
+static bool work_anywhere(struct rn__proc *p)
+{
+    if (atomic_load(&p->inbox) != NULL || atomic_load(&p->rt->stop))
+        return true;
+    for (int i = 0; p->rt->n_procs > 1 && i < p->rt->n_procs; i++)
+        if (!ring_empty(&p->rt->procs[i]->fresh))
+            return true;
+    return false;
+}
+
+static void idle(struct rn__proc *p)
+{
+    atomic_store_explicit(&p->turn, RN__TIME_NEVER, memory_order_relaxed);
+    atomic_fetch_add(&p->rt->idle, 1); /* S1 */
+    atomic_store(&p->sleeping, true);
+    poll_events(p, work_anywhere(p) ? 0 : rn__heap_next(&p->timers)); /* S2, S3 */
+    if (atomic_load_explicit(&p->sleeping, memory_order_relaxed) &&
+        atomic_exchange(&p->sleeping, false)) /* S4 */
+        atomic_fetch_sub(&p->rt->idle, 1);
+    p->next_poll = 0;
+}
+
+void rn__sched_loop(struct rn__proc *p)
+{
+    while (!atomic_load_explicit(&p->rt->stop, memory_order_relaxed)) {
+        struct rn__coro *co;
+
+        look_around(p);
+        p->tick = p->seed != 0 ? 2 : RN__TICK;
+        co = pick(p);
+        if (co == NULL && p->rt->n_procs > 1)
+            co = steal(p);
+        if (co == NULL) {
+            idle(p);
+            continue;
+        }
+        rn__coro_set_proc(co, p);
+        switch_to(p, co, false);
+    }
+}
+
+/* ---- cancel everything ---- */
+
+static void cancel_one(struct rn__coro *co, void *arg)
+{
+    struct rn__proc *p = arg;
+
+    if (rn__coro_proc(co) != p || co == p->rt->main)
+        return;
+    switch (atomic_load_explicit(&co->state, memory_order_relaxed)) {
+    case RN__PARKED:
+        atomic_store_explicit(&co->cancelled, true, memory_order_relaxed);
+        if (co->wait->interrupt != NULL && co->wait->interrupt(co))
+            rn__ready(co);
+        break;
+    case RN__RUNNABLE:
+        atomic_store_explicit(&co->cancelled, true, memory_order_relaxed);
+        break;
+    default:
+        break;
+    }
+}
+
+static void cancel_here(struct rn__proc *p, struct rn__msg *m)
+{
+    (void)m;
+    atomic_store(&p->cancelling, false);
+    rn__stack_each(cancel_one, p);
+}
+
+void rn__cancel_all(struct rn__runtime *rt)
+{
+    for (int i = 0; i < rt->n_procs; i++) {
+        struct rn__proc *p = rt->procs[i];
+
+        if (!atomic_exchange(&p->cancelling, true)) {
+            p->cancel_msg.fn = cancel_here;
+            rn__post(p, &p->cancel_msg);
+        }
+    }
+}
+
+uint64_t rn__alive(const struct rn__runtime *rt)
+{
+    uint64_t started = atomic_load(&rt->foreign_spawned), ended = 0;
+
+    for (int i = 0; i < rt->n_procs; i++)
+        ended += atomic_load(&rt->procs[i]->stats.finished);
+    for (int i = 0; i < rt->n_procs; i++)
+        started += atomic_load(&rt->procs[i]->stats.spawned);
+    return started - ended;
+}
+
+/* ---- a P's own life ---- */
+
+int rn__proc_open(struct rn__runtime *rt, int index, struct rn__proc **ret)
+{
+    /* malloc aligns to 16; the shared parts want their own cache lines. */
+    size_t room = sizeof(struct rn__proc) + RN_CACHE_LINE;
+    char *raw = rn__calloc(1, room);
+    struct rn__proc *p;
+    int r;
+
+    if (raw == NULL)
+        return -ENOMEM;
+    p = (struct rn__proc *)(void *)(raw + (RN_CACHE_LINE - (uintptr_t)raw % RN_CACHE_LINE));
+    p->raw = raw;
+    p->rt = rt;
+    p->index = index;
+    p->current = &p->sched;
+    p->next_id = last_ids[index];
+    p->seed = rt->seed == 0 ? 0 : rt->seed * 0x9e3779b97f4a7c15U + (uint64_t)index * 2 + 1;
+    p->tick = 1;
+    rn__heap_init(&p->timers);
+    r = rt->poller->open(&p->poller);
+    if (r < 0) {
+        rn__free(raw);
+        return r;
+    }
+    *ret = p;
+    return 0;
+}
+
+void rn__proc_close(struct rn__proc *p)
+{
+    last_ids[p->index] = p->next_id;
+    p->poller->ops->close(p->poller);
+    rn__heap_free(&p->timers);
+    rn__free(p->raw);
+}

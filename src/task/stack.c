@@ -1,0 +1,320 @@
+/*
+ * stack.c - slabs of guarded stacks and their control blocks
+ *
+ * Owns every slab; `lock` guards the slab list, the central free lists and the cutting of new
+ * stacks. Slabs are only unmapped by rn__stack_free_all. See stack.h for the layout.
+ */
+#include "task/stack.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "base/mem.h"
+#include "base/sys.h"
+#include "task/proc.h"
+
+#ifdef RN_VALGRIND
+#include <valgrind/valgrind.h>
+#else
+#define VALGRIND_STACK_REGISTER(from, to) 0U
+#define VALGRIND_STACK_DEREGISTER(id) ((void)(id))
+#endif
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102 /* Linux 6.13; older headers lack it */
+#endif
+
+#define SLAB_BYTES ((size_t)16 << 20)
+#define SLAB_STACKS 64U
+#define GUARD_MOST ((size_t)64 << 10)
+
+/* A P keeps this many stacks of a class with their pages; what is above goes to the centre, and its
+ * pages to the kernel. */
+#define CACHE_KEEP 1024U
+
+/* Mappings left for the rest of the process when guards cost two each. */
+#define MAPS_RESERVED 4096
+
+struct slab {
+    _Atomic(struct slab *) next; /* [C] once published; read by the fault handler */
+    char *base;                  /* [C] */
+    uint32_t size_class;         /* [C] */
+    uint32_t n;                  /* [C] stacks that fit */
+    _Atomic uint32_t cut;        /* [L] stacks made so far */
+    unsigned valgrind_ids[SLAB_STACKS];
+    struct rn__coro coros[SLAB_STACKS];
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic(struct slab *) slabs;                  /* [L] to write */
+static struct slab *cutting[RN__STACK_CLASSES];       /* [L] the slab with room */
+static struct rn__stack_cache centre;                 /* [L] */
+static enum { UNKNOWN, MARKERS, MAPPINGS } guard_way; /* [L] */
+static bool pretend_no_markers;                       /* [L] */
+static long guards_left;                              /* [L] by mprotect */
+static long map_limit;                                /* [L] what vm.max_map_count said */
+
+int rn__stack_class(size_t stack_bytes)
+{
+    unsigned bits = RN__STACK_MIN_BITS;
+
+    if (stack_bytes > (size_t)1 << RN__STACK_MAX_BITS)
+        return -EINVAL;
+    while (((size_t)1 << bits) < stack_bytes)
+        bits++;
+    return (int)(bits - RN__STACK_MIN_BITS);
+}
+
+size_t rn__stack_bytes(unsigned size_class)
+{
+    return (size_t)1 << (size_class + RN__STACK_MIN_BITS);
+}
+
+size_t rn__stack_guard(unsigned size_class)
+{
+    size_t quarter = rn__stack_bytes(size_class) / 4;
+
+    return quarter < GUARD_MOST ? quarter : GUARD_MOST;
+}
+
+static long read_map_limit(void)
+{
+    char text[32] = "";
+    int fd = rn__sys_openat(AT_FDCWD, "/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC, 0);
+
+    if (fd >= 0) {
+        (void)rn__sys_read(fd, text, sizeof text - 1);
+        (void)rn__sys_close(fd);
+    }
+    return strtol(text, NULL, 10);
+}
+
+/* Guards by mprotect split the mapping: two more for each stack. */
+static void count_mappings(void)
+{
+    map_limit = read_map_limit();
+    if (map_limit <= 0)
+        map_limit = 65530; /* the kernel's default */
+    guards_left = map_limit > MAPS_RESERVED ? (map_limit - MAPS_RESERVED) / 2 : 0;
+    guard_way = MAPPINGS;
+}
+
+static int guard_by_mapping(char *low, size_t bytes)
+{
+    int r;
+
+    if (guards_left == 0) {
+        rn__log("no more guarded stacks: vm.max_map_count is %ld; "
+                "raise it with: sysctl -w vm.max_map_count=%ld",
+                map_limit, map_limit * 4);
+        return -ENOMEM;
+    }
+    r = rn__sys_mprotect(low, bytes, PROT_NONE);
+    if (r == 0)
+        guards_left--;
+    return r;
+}
+
+static int install_guard(char *low, size_t bytes)
+{
+    int r = -EINVAL;
+
+    if (guard_way != MAPPINGS) {
+        if (!pretend_no_markers)
+            r = rn__sys_madvise(low, bytes, MADV_GUARD_INSTALL);
+        if (r == 0) {
+            guard_way = MARKERS;
+            return 0;
+        }
+        if (r != -EINVAL)
+            return r;
+        count_mappings();
+    }
+    return guard_by_mapping(low, bytes);
+}
+
+static int make_slab(unsigned size_class, struct slab **ret)
+{
+    size_t bytes = rn__stack_bytes(size_class), fit = SLAB_BYTES / bytes;
+    struct slab *s = rn__calloc(1, sizeof *s);
+    void *base;
+    int r;
+
+    if (s == NULL)
+        return -ENOMEM;
+    s->n = fit > SLAB_STACKS ? SLAB_STACKS : fit == 0 ? 1 : (uint32_t)fit;
+    r = rn__sys_mmap(s->n * bytes, PROT_READ | PROT_WRITE, MAP_NORESERVE | MAP_STACK, &base);
+    if (r < 0) {
+        rn__free(s);
+        return r;
+    }
+    /* Advice: a kernel without huge pages says EINVAL, and is right. */
+    (void)rn__sys_madvise(base, s->n * bytes, MADV_NOHUGEPAGE);
+    s->base = base;
+    s->size_class = size_class;
+    atomic_store(&s->next, atomic_load(&slabs));
+    atomic_store(&slabs, s);
+    *ret = s;
+    return 0;
+}
+
+/* Cuts the next stack off the class's slab. */
+static int cut(unsigned size_class, struct rn__coro **ret)
+{
+    size_t bytes = rn__stack_bytes(size_class), guard = rn__stack_guard(size_class);
+    struct slab *s = cutting[size_class];
+    struct rn__coro *co;
+    uint32_t i;
+    char *low;
+    int r;
+
+    if (s == NULL || s->cut == s->n) {
+        r = make_slab(size_class, &s);
+        if (r < 0)
+            return r;
+        cutting[size_class] = s;
+    }
+    i = s->cut;
+    low = s->base + i * bytes;
+    r = install_guard(low, guard);
+    if (r < 0)
+        return r;
+    co = &s->coros[i];
+    co->size_class = (uint8_t)size_class;
+    /* Tops at the same offset of each page would share one cache set: stagger them. */
+    co->top = low + bytes - (size_t)(i % 16) * RN_CACHE_LINE;
+    co->timer.kind = RN__TIMER_CORO;
+    rn__san_create(&co->san);
+    rn__san_set_stack(&co->san, low + guard, bytes - guard);
+    s->valgrind_ids[i] = VALGRIND_STACK_REGISTER(low + guard, low + bytes);
+    atomic_store(&s->cut, i + 1);
+    *ret = co;
+    return 0;
+}
+
+static struct rn__coro *take(struct rn__stack_cache *cache, unsigned size_class)
+{
+    struct rn__snode *n = rn__fifo_pop(&cache->free[size_class]);
+
+    if (n == NULL)
+        return NULL;
+    cache->n[size_class]--;
+    return RN_CONTAINER(n, struct rn__coro, link);
+}
+
+static __attribute__((noinline)) int get_central(unsigned size_class, struct rn__coro **ret)
+{
+    struct rn__coro *co;
+    int r = 0;
+
+    pthread_mutex_lock(&lock);
+    co = take(&centre, size_class);
+    if (co != NULL)
+        *ret = co;
+    else
+        r = cut(size_class, ret);
+    pthread_mutex_unlock(&lock);
+    return r;
+}
+
+int rn__stack_get(struct rn__stack_cache *cache, unsigned size_class, struct rn__coro **ret)
+{
+    struct rn__coro *co = cache == NULL ? NULL : take(cache, size_class);
+
+    if (RN_UNLIKELY(co == NULL))
+        return get_central(size_class, ret);
+    *ret = co;
+    return 0;
+}
+
+static void trim_class(struct rn__stack_cache *cache, unsigned size_class)
+{
+    size_t usable = rn__stack_bytes(size_class) - rn__stack_guard(size_class);
+
+    while (cache->n[size_class] > CACHE_KEEP) {
+        struct rn__coro *co = take(cache, size_class);
+        uintptr_t end = ((uintptr_t)co->top + 4095) & ~(uintptr_t)4095;
+
+        (void)rn__sys_madvise((void *)(end - usable), usable, MADV_DONTNEED);
+        pthread_mutex_lock(&lock);
+        rn__stack_put(&centre, co);
+        pthread_mutex_unlock(&lock);
+    }
+}
+
+void rn__stack_trim(struct rn__stack_cache *cache)
+{
+    for (unsigned c = 0; c < RN__STACK_CLASSES; c++)
+        if (RN_UNLIKELY(cache->n[c] > CACHE_KEEP))
+            trim_class(cache, c);
+}
+
+void rn__stack_each(void (*fn)(struct rn__coro *co, void *arg), void *arg)
+{
+    pthread_mutex_lock(&lock);
+    for (struct slab *s = atomic_load(&slabs); s != NULL; s = atomic_load(&s->next))
+        for (uint32_t i = 0; i < s->cut; i++)
+            fn(&s->coros[i], arg);
+    pthread_mutex_unlock(&lock);
+}
+
+struct rn__coro *rn__stack_find(const void *at, bool *in_guard)
+{
+    uintptr_t a = (uintptr_t)at;
+
+    for (struct slab *s = atomic_load(&slabs); s != NULL; s = atomic_load(&s->next)) {
+        size_t bytes = rn__stack_bytes(s->size_class);
+        uintptr_t base = (uintptr_t)s->base;
+
+        if (a < base || a >= base + s->cut * bytes)
+            continue;
+        *in_guard = (a - base) % bytes < rn__stack_guard(s->size_class);
+        return &s->coros[(a - base) / bytes];
+    }
+    return NULL;
+}
+
+void rn__stack_free_all(void)
+{
+    struct slab *s, *next;
+
+    pthread_mutex_lock(&lock);
+    s = atomic_load(&slabs);
+    atomic_store(&slabs, NULL);
+    for (; s != NULL; s = next) {
+        next = atomic_load(&s->next);
+        for (uint32_t i = 0; i < s->cut; i++) {
+            rn__san_destroy(&s->coros[i].san);
+            VALGRIND_STACK_DEREGISTER(s->valgrind_ids[i]);
+        }
+        rn__san_clear_stack(s->base, s->n * rn__stack_bytes(s->size_class));
+        (void)rn__sys_munmap(s->base, s->n * rn__stack_bytes(s->size_class));
+        rn__free(s);
+    }
+    for (unsigned c = 0; c < RN__STACK_CLASSES; c++)
+        cutting[c] = NULL;
+    centre = (struct rn__stack_cache){0};
+    guard_way = UNKNOWN;
+    pthread_mutex_unlock(&lock);
+}
+
+void rn__stack_no_markers(bool pretend)
+{
+    pthread_mutex_lock(&lock);
+    pretend_no_markers = pretend;
+    guard_way = UNKNOWN;
+    pthread_mutex_unlock(&lock);
+}
+
+bool rn__stack_has_markers(void)
+{
+    void *at;
+    bool yes;
+
+    if (rn__sys_mmap(4096, PROT_READ | PROT_WRITE, 0, &at) < 0)
+        return false;
+    yes = rn__sys_madvise(at, 4096, MADV_GUARD_INSTALL) == 0;
+    (void)rn__sys_munmap(at, 4096);
+    return yes;
+}
