@@ -1,0 +1,12 @@
+/*
+ * runnel.h - all of runnel: a coroutine per connection, on all cores
+ */
+#ifndef RUNNEL_RUNNEL_H
+#define RUNNEL_RUNNEL_H
+
+#include <runnel/base.h>
+#include <runnel/net.h>
+#include <runnel/sync.h>
+#include <runnel/task.h>
+
+#endif

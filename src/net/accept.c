@@ -1,0 +1,217 @@
+/*
+ * accept.c - taking connections
+ *
+ * Try first, wait on the poller only after EAGAIN: the port's I/O wait is edge-triggered. Every error
+ * of accept(2) falls in one of three classes:
+ *
+ *      skip      the connection died in the queue, or brought its network's error: take the next
+ *      back off  out of descriptors or memory: a timer (5 ms, doubling to 1 s), never the poller,
+ *                which reports no edge for what is in the queue already
+ *      fatal     the socket is no listener any more
+ */
+#include "base/clock.h"
+#include "net/net.h"
+#include "task/log.h"
+#include <runnel/task.h>
+
+#define BACKOFF_FIRST (5 * RN_MILLISECOND)
+#define BACKOFF_MOST RN_SECOND
+
+enum class { SKIP, BACK_OFF, FATAL };
+
+static enum class classify(int e)
+{
+    switch (-e) {
+    case ECONNABORTED:
+    case ENETDOWN:
+    case EPROTO:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case EOPNOTSUPP:
+    case ENETUNREACH:
+    case ETIMEDOUT:
+    case EPERM: /* a firewall rule */
+        return SKIP;
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+        return BACK_OFF;
+    default:
+        return FATAL;
+    }
+}
+
+static const struct rn__wait_kind wait_accept = {.name = "accept",
+                                                 .interrupt = rn__iowait_interrupt};
+static const struct rn__wait_kind wait_turn = {.name = "accept turn"};
+
+int rn__listener_enter(rn_listener *ln)
+{
+    uint32_t gate = atomic_load(&ln->gate);
+
+    do
+        if (gate & 1)
+            return -ECANCELED;
+    while (!atomic_compare_exchange_weak(&ln->gate, &gate, gate + 2));
+    return 0;
+}
+
+void rn__listener_leave(rn_listener *ln)
+{
+    /* 3: closing, and the last one inside. Only then may ln be touched again: the closer waits. */
+    if (atomic_fetch_sub(&ln->gate, 2) == 3)
+        rn__ready(atomic_load(&ln->closer));
+}
+
+/* The caller's P's port, with an I/O wait and a slot for the next connection. */
+static int open_port(rn_listener *ln, struct rn__port *port)
+{
+    struct rn__iowait *w;
+    int r;
+
+    if (atomic_load_explicit(&port->w, memory_order_relaxed) == NULL) {
+        r = rn__iowait_open(ln->fd, RN__ADD_SHARED, &w);
+        if (r < 0)
+            return r;
+        w->may_be_shared = true; /* by the other ports, at least */
+        atomic_store(&port->w, w);
+    }
+    if (atomic_load(&ln->cancelled)) /* after the store above: see rn_listener_cancel */
+        return -ECANCELED;
+    return port->spare != NULL ? 0 : rn__conn_new(-1, true, ln->is_tcp, &port->spare);
+}
+
+/* Parks until `until`, edges or no edges. */
+static int sit_out(struct rn__iowait *w, rn_time until)
+{
+    int r;
+
+    rn__iowait_set_deadline(w, RN__READ, until);
+    do {
+        rn__iowait_clear(w, RN__READ);
+        r = rn__iowait_check(w, RN__READ);
+        if (r == 0)
+            r = rn__iowait_wait(w, RN__READ, &wait_accept);
+    } while (r == 0);
+    rn__iowait_set_deadline(w, RN__READ, 0);
+    return r == -ETIME ? 0 : r;
+}
+
+static int back_off(struct rn__port *port, struct rn__iowait *w, int error)
+{
+    if (port->backoff_ns == 0) {
+        rn__log("accept: %s: trying again until it succeeds", rn_strerror(error));
+        port->backoff_ns = BACKOFF_FIRST;
+    } else if (port->backoff_ns < BACKOFF_MOST) {
+        port->backoff_ns *= 2;
+        if (port->backoff_ns > BACKOFF_MOST)
+            port->backoff_ns = BACKOFF_MOST;
+    }
+    return sit_out(w, rn_after(port->backoff_ns));
+}
+
+/* One connection into the port's spare slot; with the turn. */
+static int take(rn_listener *ln, struct rn__port *port)
+{
+    for (;;) {
+        struct rn__iowait *w;
+        int fd, r = open_port(ln, port);
+
+        w = atomic_load_explicit(&port->w, memory_order_relaxed);
+        if (r < 0 && (w == NULL || classify(r) != BACK_OFF))
+            return r;
+        if (r == 0) {
+            r = rn__iowait_check(w, RN__READ);
+            if (r < 0)
+                return r;
+            rn__iowait_clear(w, RN__READ);
+            r = fd = rn__sys_accept4(ln->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+            if (fd >= 0) {
+                port->backoff_ns = 0;
+                return fd;
+            }
+        }
+        if (r == -EAGAIN)
+            r = rn__iowait_wait(w, RN__READ, &wait_accept);
+        else if (classify(r) == SKIP)
+            r = (rn__spend(), 0);
+        else if (classify(r) == BACK_OFF)
+            r = back_off(port, w, r);
+        if (r < 0)
+            return r;
+    }
+}
+
+static struct rn__port *port_here(rn_listener *ln)
+{
+    return &ln->ports[rn_proc_id() - 1];
+}
+
+static void take_turn(struct rn__port *port)
+{
+    if (port->users++ > 0)
+        rn__turns_wait(&port->turns, &wait_turn);
+}
+
+static void pass_turn(struct rn__port *port)
+{
+    if (--port->users > 0)
+        rn__turns_pass(&port->turns);
+}
+
+int rn__accept_here(rn_listener *ln, rn_conn **ret)
+{
+    struct rn__port *port = port_here(ln);
+    int fd;
+
+    take_turn(port);
+    fd = take(ln, port);
+    if (fd >= 0) {
+        rn_conn *conn = port->spare;
+
+        port->spare = NULL;
+        conn->w.fd = fd;
+        *ret = conn;
+    }
+    pass_turn(port);
+    return fd < 0 ? fd : 0;
+}
+
+int rn__accept_hold(rn_listener *ln)
+{
+    struct rn__port *port = port_here(ln);
+    int r;
+
+    take_turn(port);
+    r = open_port(ln, port);
+    if (r == 0)
+        r = rn__iowait_check(port->w, RN__READ);
+    if (r == 0)
+        r = rn__iowait_wait(port->w, RN__READ, &wait_accept);
+    if (r == 0)
+        rn__iowait_clear(port->w, RN__READ);
+    pass_turn(port);
+    return r;
+}
+
+int rn_accept(rn_listener *ln, rn_conn **ret)
+{
+    int r;
+
+    if (rn__self() == NULL)
+        return -EDEADLK;
+    r = rn__listener_enter(ln);
+    if (r < 0)
+        return r;
+    r = rn__accept_here(ln, ret);
+    /* One edge may have stood for several connections, and the caller may not come back for the
+     * others. Acceptors on other Ps, where there are any, look for themselves. */
+    if (r == 0 && atomic_load(&ln->gate) > 3)
+        rn__listener_nudge(ln);
+    rn__listener_leave(ln);
+    rn__spend();
+    return r;
+}

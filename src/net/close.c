@@ -1,0 +1,129 @@
+/*
+ * close.c - cancel, half-close, close, and the close that lingers
+ *
+ *      OPEN --close--> (others leave) --+--> descriptor closed, slot free
+ *                                       |                    ^
+ *                      unread input     v                    | end of stream, error, 64 KiB, 2 s
+ *                                   shutdown(WR) --> LINGERING (at rest: no coroutine, no stack)
+ *
+ * Closing a TCP socket with unread input makes the kernel send RST, and the peer then loses what it
+ * had not read yet of our last answer.
+ */
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
+#include "base/clock.h"
+#include "net/net.h"
+
+#define LINGER_MOST_KIB 64
+#define LINGER_TIME (2 * RN_SECOND)
+
+void rn_cancel(rn_conn *conn)
+{
+    (void)rn_cancel_ref(rn_conn_ref(conn));
+}
+
+rn_ref rn_conn_ref(rn_conn *conn)
+{
+    return (rn_ref){.index = conn->w.index, .generation = rn__iowait_generation(&conn->w)};
+}
+
+bool rn_cancel_ref(rn_ref ref)
+{
+    bool was_open, foreign = rn__proc() == NULL;
+
+    /* A plain thread's wake goes to a P's inbox: the runtime must not end meanwhile. */
+    if (foreign)
+        rn__foreign_begin();
+    was_open = rn__iowait_cancel_if(ref.index, ref.generation);
+    if (foreign)
+        rn__foreign_end();
+    return was_open;
+}
+
+int rn_close_write(rn_conn *conn)
+{
+    int r = rn__conn_enter_write(conn);
+
+    if (r < 0)
+        return r;
+    r = conn->is_socket ? rn__sys_shutdown(conn->w.fd, SHUT_WR) : -ENOTSOCK;
+    rn__conn_leave(conn, RN__GATE_WRITER);
+    return r;
+}
+
+void rn__conn_finish(rn_conn *c)
+{
+    rn__unread_free(c);
+    rn__serve_forget(c);
+    rn__iowait_close(&c->w, false);
+}
+
+static bool has_unread_input(rn_conn *c)
+{
+    int waiting = 0;
+
+    if (c->want_linger || rn__conn_pending(c) > 0)
+        return true;
+    return rn__sys_ioctl(c->w.fd, FIONREAD, &waiting) == 0 && waiting > 0;
+}
+
+static void finish_linger(rn_conn *c)
+{
+    rn__lingering(-1);
+    rn__conn_finish(c);
+}
+
+/* In the scheduler of the home P. The scratch is the thread's: what is read is thrown away. */
+static void on_linger(struct rn__iowait *w)
+{
+    static _Thread_local char scratch[16 << 10];
+    rn_conn *c = RN_CONTAINER(w, rn_conn, w);
+    ssize_t n;
+
+    do {
+        if (rn__iowait_check(w, RN__READ) < 0)
+            break;
+        rn__iowait_clear(w, RN__READ);
+        n = rn__sys_recv(w->fd, scratch, sizeof scratch, 0);
+        if (n == -EAGAIN && rn__iowait_rest(w, on_linger) == 0)
+            return;
+        c->lingered_kib = (uint16_t)(c->lingered_kib + (n + 1023) / 1024);
+    } while (n > 0 && c->lingered_kib < LINGER_MOST_KIB);
+    finish_linger(c);
+}
+
+/* False where there is no need to, or no way. */
+static bool start_linger(rn_conn *c)
+{
+    if (!c->is_tcp || c->saw_eof || c->failed || c->write_error != 0 || !has_unread_input(c))
+        return false;
+    if (rn__sys_shutdown(c->w.fd, SHUT_WR) < 0)
+        return false;
+    rn__unread_free(c);
+    rn__lingering(1);
+    rn__iowait_set_deadline(&c->w, RN__READ, rn_after(LINGER_TIME));
+    if (rn__iowait_rest(&c->w, on_linger) == 0)
+        return true;
+    rn__lingering(-1);
+    return false;
+}
+
+static const struct rn__wait_kind wait_leave = {.name = "close"};
+
+void rn_close(rn_conn *conn)
+{
+    bool cancelled;
+
+    if (conn == NULL)
+        return;
+    cancelled = rn__iowait_cancelled(&conn->w);
+    conn->closer = rn__self();
+    if (atomic_fetch_or(&conn->gate, RN__GATE_CLOSING) & RN__GATE_INSIDE) {
+        rn__iowait_cancel(&conn->w);
+        rn__park(&wait_leave, conn);
+        cancelled = true;
+    }
+    if (cancelled || !start_linger(conn))
+        rn__conn_finish(conn);
+}

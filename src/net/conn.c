@@ -1,0 +1,471 @@
+/*
+ * conn.c - reading and writing
+ *
+ * One loop for all I/O: try, wait, retry (iowait.h). The latch is cleared before a system call, and
+ * not by a call that skips it.
+ *
+ * A read that got less than it asked for has emptied the socket, and the next one may go straight to
+ * waiting: one system call less per request. That holds only for TCP and only while the poller has
+ * shown neither RDHUP, HUP, ERR nor PRI. Else it would hang: with data and FIN in one event no
+ * further edge comes; a read stops short at the urgent mark, and, on a unix socket, after
+ * descriptors. What arrives after the short read is a new edge.
+ */
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "net/net.h"
+
+#define IOV_MOST 1024
+#define IOV_WINDOW 16
+
+struct unread {
+    size_t from, len; /* bytes[from..len) */
+    char bytes[];
+};
+
+static const struct rn__wait_kind wait_read = {.name = "read", .interrupt = rn__iowait_interrupt};
+static const struct rn__wait_kind wait_write = {.name = "write", .interrupt = rn__iowait_interrupt};
+static const struct rn__wait_kind wait_write_turn = {.name = "write turn"};
+
+/* ---- turns ---- */
+
+struct turn {
+    struct rn__snode link;
+    struct rn__coro *co;
+};
+
+void rn__turns_wait(struct rn__turns *t, const struct rn__wait_kind *why)
+{
+    struct turn turn = {.co = rn__self()};
+
+    rn__spin_lock(&t->lock);
+    if (t->granted > 0) {
+        t->granted--;
+        rn__spin_unlock(&t->lock);
+        return;
+    }
+    rn__fifo_push(&t->queue, &turn.link);
+    rn__spin_unlock(&t->lock);
+    rn__park(why, t);
+}
+
+void rn__turns_pass(struct rn__turns *t)
+{
+    struct rn__snode *first;
+
+    rn__spin_lock(&t->lock);
+    first = rn__fifo_pop(&t->queue);
+    if (first == NULL)
+        t->granted++;
+    rn__spin_unlock(&t->lock);
+    if (first != NULL)
+        rn__ready(RN_CONTAINER(first, struct turn, link)->co);
+}
+
+/* ---- making ---- */
+
+void rn__conn_drop(struct rn__iowait *w)
+{
+    rn__unread_free(RN_CONTAINER(w, rn_conn, w));
+}
+
+void rn__conn_init(rn_conn *c, int fd, bool is_socket, bool is_tcp)
+{
+    memset((char *)c + sizeof c->w, 0, sizeof *c - sizeof c->w);
+    c->w.fd = fd;
+    c->w.drop = rn__conn_drop;
+    c->is_socket = is_socket;
+    c->is_tcp = is_tcp;
+}
+
+int rn__conn_new(int fd, bool is_socket, bool is_tcp, rn_conn **ret)
+{
+    struct rn__iowait *w;
+    int r = rn__iowait_open(fd, RN__ADD_PLAIN, &w);
+
+    if (r < 0)
+        return r;
+    *ret = RN_CONTAINER(w, rn_conn, w);
+    rn__conn_init(*ret, fd, is_socket, is_tcp);
+    return 0;
+}
+
+static int socket_kind(int fd, bool *is_tcp)
+{
+    int type = 0, domain = 0, r;
+    socklen_t len = sizeof type;
+
+    r = rn__sys_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len);
+    len = sizeof domain;
+    if (r == 0)
+        r = rn__sys_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len);
+    if (r < 0)
+        return r;
+    *is_tcp = domain == AF_INET || domain == AF_INET6;
+    return type == SOCK_STREAM ? 0 : -ENOTSUP;
+}
+
+int rn_conn_from_fd(int fd, rn_conn **ret)
+{
+    bool is_tcp = false;
+    struct stat st;
+    rn_conn *c;
+    int r, flags;
+
+    if (rn__self() == NULL)
+        return -EDEADLK;
+    r = rn__sys_fstat(fd, &st);
+    if (r < 0)
+        return r;
+    if (fd <= STDERR_FILENO)
+        return -EPERM;
+    if (!S_ISSOCK(st.st_mode) && !S_ISFIFO(st.st_mode))
+        return -ENOTSUP;
+    if (S_ISSOCK(st.st_mode) && (r = socket_kind(fd, &is_tcp)) < 0)
+        return r;
+    r = rn__conn_new(fd, S_ISSOCK(st.st_mode), is_tcp, &c);
+    if (r < 0)
+        return r;
+    r = flags = rn__sys_fcntl(fd, F_GETFL, 0);
+    if (r >= 0 && !(flags & O_NONBLOCK))
+        r = rn__sys_fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    if (r < 0) {
+        rn__iowait_close(&c->w, true);
+        return r;
+    }
+    c->w.may_be_shared = true;
+    *ret = c;
+    return 0;
+}
+
+int rn_conn_fd(rn_conn *conn)
+{
+    return conn->w.fd;
+}
+
+/* ---- the gate ---- */
+
+static int enter_read(rn_conn *c)
+{
+    uint32_t gate = atomic_load_explicit(&c->gate, memory_order_relaxed);
+    int r;
+
+    if (RN_UNLIKELY(rn__self() == NULL))
+        return -EDEADLK;
+    do {
+        if (RN_UNLIKELY(gate & RN__GATE_CLOSING))
+            return -ECANCELED;
+        if (RN_UNLIKELY(gate & RN__GATE_READER))
+            return -EBUSY;
+    } while (!atomic_compare_exchange_weak(&c->gate, &gate, gate | RN__GATE_READER));
+    r = rn__iowait_check(&c->w, RN__READ);
+    if (RN_UNLIKELY(r < 0))
+        rn__conn_leave(c, RN__GATE_READER);
+    return r;
+}
+
+int rn__conn_enter_write(rn_conn *c)
+{
+    uint32_t gate = atomic_load_explicit(&c->gate, memory_order_relaxed);
+    int r;
+
+    if (RN_UNLIKELY(rn__self() == NULL))
+        return -EDEADLK;
+    do
+        if (RN_UNLIKELY(gate & RN__GATE_CLOSING))
+            return -ECANCELED;
+    while (!atomic_compare_exchange_weak(&c->gate, &gate, gate + RN__GATE_WRITER));
+    if (RN_UNLIKELY(gate >= RN__GATE_WRITER))
+        rn__turns_wait(&c->turns, &wait_write_turn);
+    r = c->write_error;
+    if (RN_LIKELY(r == 0))
+        r = rn__iowait_check(&c->w, RN__WRITE);
+    if (RN_UNLIKELY(r < 0))
+        rn__conn_leave(c, RN__GATE_WRITER);
+    return r;
+}
+
+void rn__conn_leave(rn_conn *c, uint32_t who)
+{
+    uint32_t gate = atomic_fetch_sub(&c->gate, who) - who;
+
+    /* c may be gone unless somebody is inside, or waits for the last one to leave: both hold in the
+     * branches below. */
+    if (who == RN__GATE_WRITER && RN_UNLIKELY(gate >= RN__GATE_WRITER))
+        rn__turns_pass(&c->turns);
+    else if (RN_UNLIKELY(gate == RN__GATE_CLOSING))
+        rn__ready(c->closer);
+}
+
+/* ---- unread ---- */
+
+void rn__unread_free(rn_conn *c)
+{
+    rn__free(c->unread);
+    c->unread = NULL;
+}
+
+size_t rn__conn_pending(rn_conn *c)
+{
+    return c->unread == NULL ? 0 : c->unread->len - c->unread->from;
+}
+
+int rn_unread(rn_conn *conn, const void *buf, size_t len)
+{
+    size_t old = rn__conn_pending(conn), total;
+    struct unread *u;
+
+    if (atomic_load(&conn->gate) & RN__GATE_CLOSING)
+        return -ECANCELED;
+    if (len == 0)
+        return 0;
+    if (__builtin_add_overflow(sizeof *u + old, len, &total))
+        return -ENOMEM;
+    u = rn__malloc(total);
+    if (u == NULL)
+        return -ENOMEM;
+    u->from = 0;
+    u->len = old + len;
+    memcpy(u->bytes, buf, len);
+    if (old > 0)
+        memcpy(u->bytes + len, conn->unread->bytes + conn->unread->from, old);
+    rn__unread_free(conn);
+    conn->unread = u;
+    return 0;
+}
+
+static size_t take_unread(rn_conn *c, const struct iovec *iov, int n)
+{
+    struct unread *u = c->unread;
+    size_t sum = 0;
+
+    for (int i = 0; i < n && u->from < u->len; i++) {
+        size_t len = u->len - u->from;
+
+        if (len > iov[i].iov_len)
+            len = iov[i].iov_len;
+        memcpy(iov[i].iov_base, u->bytes + u->from, len);
+        u->from += len;
+        sum += len;
+    }
+    if (u->from == u->len)
+        rn__unread_free(c);
+    return sum;
+}
+
+/* ---- read ---- */
+
+static ssize_t try_read(rn_conn *c, const struct iovec *iov, int n)
+{
+    struct msghdr m = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n};
+
+    if (n > 1)
+        return c->is_socket ? rn__sys_recvmsg(c->w.fd, &m, 0) : rn__sys_readv(c->w.fd, iov, n);
+    return c->is_socket ? rn__sys_recv(c->w.fd, iov->iov_base, iov->iov_len, 0)
+                        : rn__sys_read(c->w.fd, iov->iov_base, iov->iov_len);
+}
+
+static ssize_t read_some(rn_conn *c, const struct iovec *iov, int n, size_t room)
+{
+    const unsigned no_skip = RN__RDHUP | RN__HUP | RN__ERR | RN__PRI;
+
+    for (;;) {
+        int r;
+
+        if (!c->drained || rn__iowait_ready(&c->w, RN__READ)) {
+            ssize_t got;
+
+            c->drained = false;
+            rn__iowait_clear(&c->w, RN__READ);
+            got = try_read(c, iov, n);
+            if (RN_LIKELY(got > 0)) {
+                c->drained =
+                    c->is_tcp && (size_t)got < room && !(rn__iowait_seen(&c->w) & no_skip);
+                return got;
+            }
+            if (got != -EAGAIN) {
+                c->saw_eof = got == 0;
+                c->failed |= got < 0;
+                return got;
+            }
+        }
+        r = rn__iowait_wait(&c->w, RN__READ, &wait_read);
+        if (r < 0)
+            return r;
+        c->drained = false;
+    }
+}
+
+static ssize_t read_vector(rn_conn *conn, const struct iovec *iov, int n, size_t room)
+{
+    ssize_t got = enter_read(conn);
+
+    if (got < 0)
+        return got;
+    got = RN_UNLIKELY(conn->unread != NULL) ? (ssize_t)take_unread(conn, iov, n)
+                                            : read_some(conn, iov, n, room);
+    rn__conn_leave(conn, RN__GATE_READER);
+    if (got > 0)
+        rn__spend();
+    return got;
+}
+
+ssize_t rn_read(rn_conn *conn, void *buf, size_t len)
+{
+    struct iovec iov = {.iov_base = buf, .iov_len = len};
+
+    if (len == 0)
+        return 0;
+    if (len > SSIZE_MAX)
+        return -EINVAL;
+    return read_vector(conn, &iov, 1, len);
+}
+
+/* The sum of the lengths, or -EINVAL. */
+static ssize_t sum_of(const struct iovec *iov, int n)
+{
+    size_t sum = 0;
+
+    if (n < 1 || n > IOV_MOST)
+        return -EINVAL;
+    for (int i = 0; i < n; i++)
+        if (__builtin_add_overflow(sum, iov[i].iov_len, &sum) || sum > SSIZE_MAX)
+            return -EINVAL;
+    return (ssize_t)sum;
+}
+
+ssize_t rn_readv(rn_conn *conn, const struct iovec *iov, int n)
+{
+    ssize_t room = sum_of(iov, n);
+
+    return room <= 0 ? room : read_vector(conn, iov, n, (size_t)room);
+}
+
+/* ---- write ---- */
+
+static ssize_t try_write(rn_conn *c, const struct iovec *iov, int n, int flags)
+{
+    struct msghdr m = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n};
+
+    flags |= MSG_NOSIGNAL;
+    if (n > 1)
+        return c->is_socket ? rn__sys_sendmsg(c->w.fd, &m, flags) : rn__sys_writev(c->w.fd, iov, n);
+    return c->is_socket ? rn__sys_send(c->w.fd, iov->iov_base, iov->iov_len, flags)
+                        : rn__sys_write(c->w.fd, iov->iov_base, iov->iov_len);
+}
+
+/* One try with waiting: > 0 bytes, or an error that is final. */
+static ssize_t write_some(rn_conn *c, const struct iovec *iov, int n, int flags)
+{
+    for (;;) {
+        ssize_t sent;
+        int r;
+
+        rn__iowait_clear(&c->w, RN__WRITE);
+        sent = try_write(c, iov, n, flags);
+        if (RN_LIKELY(sent != -EAGAIN))
+            return sent;
+        r = rn__iowait_wait(&c->w, RN__WRITE, &wait_write);
+        if (r < 0)
+            return r;
+    }
+}
+
+/* What is left of iov after `done` bytes of its first element, as far as the window reaches. */
+static int fill_window(struct iovec *window, const struct iovec *iov, int n, size_t done)
+{
+    int used = n < IOV_WINDOW ? n : IOV_WINDOW;
+
+    memcpy(window, iov, (size_t)used * sizeof *iov);
+    window[0].iov_base = (char *)window[0].iov_base + done;
+    window[0].iov_len -= done;
+    return used;
+}
+
+/* After a short write: the rest, by windows. */
+static __attribute__((noinline)) ssize_t write_rest(rn_conn *c, const struct iovec *iov, int n,
+                                                    int flags, size_t done)
+{
+    struct iovec window[IOV_WINDOW];
+
+    for (;;) {
+        ssize_t sent;
+        int used;
+
+        while (n > 0 && done >= iov->iov_len) {
+            done -= iov->iov_len;
+            iov++;
+            n--;
+        }
+        if (n == 0)
+            return 0;
+        used = fill_window(window, iov, n, done);
+        sent = write_some(c, window, used, used < n ? flags | MSG_MORE : flags);
+        if (sent < 0)
+            return sent;
+        done += (size_t)sent;
+    }
+}
+
+ssize_t rn__conn_write(rn_conn *c, const struct iovec *iov, int n, int flags)
+{
+    ssize_t sum = sum_of(iov, n), sent, r = 0;
+
+    if (sum <= 0)
+        return sum;
+    sent = rn__conn_enter_write(c);
+    if (sent < 0)
+        return sent;
+    sent = write_some(c, iov, n, flags);
+    if (RN_UNLIKELY(sent >= 0 && sent < sum)) {
+        r = write_rest(c, iov, n, flags, (size_t)sent);
+        if (r < 0)
+            c->write_error = (int)r; /* part of a unit is out: nothing may follow it */
+    }
+    if (RN_UNLIKELY(sent < 0)) {
+        r = sent;
+        c->failed |= r != -ETIME && r != -ECANCELED;
+    }
+    rn__conn_leave(c, RN__GATE_WRITER);
+    if (RN_LIKELY(r == 0))
+        rn__spend();
+    return r < 0 ? r : sum;
+}
+
+ssize_t rn_write(rn_conn *conn, const void *buf, size_t len)
+{
+    struct iovec iov = {.iov_base = (void *)buf, .iov_len = len};
+
+    return rn__conn_write(conn, &iov, 1, 0);
+}
+
+ssize_t rn_writev(rn_conn *conn, const struct iovec *iov, int n)
+{
+    return rn__conn_write(conn, iov, n, 0);
+}
+
+/* ---- deadlines ---- */
+
+void rn__conn_deadline_after(rn_conn *c, int dir, rn_time span_ns)
+{
+    rn__iowait_set_deadline(&c->w, dir, rn__time_add(rn__now_cached(), span_ns));
+}
+
+void rn_set_read_deadline(rn_conn *conn, rn_time deadline)
+{
+    rn__iowait_set_deadline(&conn->w, RN__READ, deadline);
+}
+
+void rn_set_write_deadline(rn_conn *conn, rn_time deadline)
+{
+    rn__iowait_set_deadline(&conn->w, RN__WRITE, deadline);
+}
+
+void rn_set_deadline(rn_conn *conn, rn_time deadline)
+{
+    rn_set_read_deadline(conn, deadline);
+    rn_set_write_deadline(conn, deadline);
+}

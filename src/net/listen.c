@@ -1,0 +1,181 @@
+/*
+ * listen.c - listeners: opening, cancelling, closing
+ *
+ * A listener has no home: each P that accepts on it has a port of its own, an I/O wait for the same
+ * descriptor. Connections inherit TCP_NODELAY from the listening socket, which saves a call each.
+ */
+#include <netinet/tcp.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "net/net.h"
+#include <runnel/task.h>
+
+#define DEFAULT_BACKLOG 4096
+
+static int set_flag(int fd, int level, int name, bool on)
+{
+    int value = on;
+
+    return rn__sys_setsockopt(fd, level, name, &value, sizeof value);
+}
+
+static int set_options(int fd, enum rn__net net, const rn_listen_options *o, bool any)
+{
+    int r = 0;
+
+    if (net == RN__UNIX)
+        return 0;
+    if (!o->no_reuse_addr)
+        r = set_flag(fd, SOL_SOCKET, SO_REUSEADDR, true);
+    if (r == 0 && o->reuse_port)
+        r = set_flag(fd, SOL_SOCKET, SO_REUSEPORT, true);
+    if (r == 0 && !o->delay)
+        r = set_flag(fd, IPPROTO_TCP, TCP_NODELAY, true);
+    (void)any;
+    return r;
+}
+
+static int open_socket(enum rn__net net, const struct rn__addr *a, const rn_listen_options *o)
+{
+    int family = a->sa.sa_family, r;
+    int fd = rn__sys_socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return fd;
+    r = set_options(fd, net, o, false);
+    /* "tcp" on the unspecified address takes IPv4 in too; anything else IPv6 only, whatever
+     * net.ipv6.bindv6only says. */
+    if (r == 0 && family == AF_INET6)
+        r = set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY,
+                     net != RN__TCP || !IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr));
+    if (r == 0)
+        r = rn__sys_bind(fd, &a->sa, a->len);
+    if (r == 0)
+        r = rn__sys_listen(fd, o->backlog > 0 ? o->backlog : DEFAULT_BACKLOG);
+    if (r < 0) {
+        (void)rn__sys_close(fd);
+        return r;
+    }
+    return fd;
+}
+
+/* The first address that can be listened on; what the last one said where none can. */
+static int open_first(enum rn__net net, const char *address, const rn_listen_options *o)
+{
+    struct rn__addr addrs[RN__ADDRS];
+    int n = rn__addr_resolve(net, address, true, addrs), r = n;
+
+    for (int i = 0; i < n; i++) {
+        r = open_socket(net, &addrs[i], o);
+        /* A machine without IPv6 still has ":80". Any other failure is the user's to know. */
+        if (r != -EAFNOSUPPORT && r != -EADDRNOTAVAIL)
+            break;
+    }
+    return r;
+}
+
+static int check_options(const rn_listen_options *o)
+{
+    for (size_t i = 0; i < RN_COUNT_OF(o->reserved); i++)
+        if (o->reserved[i] != 0)
+            return -EINVAL;
+    return o->backlog < 0 ? -EINVAL : 0;
+}
+
+int rn_listen(const char *network, const char *address, const rn_listen_options *options,
+              rn_listener **ret)
+{
+    static const rn_listen_options defaults;
+    const rn_listen_options *o = options == NULL ? &defaults : options;
+    int n_ports = rn_procs(), r;
+    rn_listener *ln;
+    enum rn__net net;
+
+    if (rn__self() == NULL)
+        return -EDEADLK;
+    r = rn__net_parse(network, &net);
+    if (r == 0)
+        r = check_options(o);
+    if (r < 0)
+        return r;
+    ln = rn__calloc(1, sizeof *ln + (size_t)n_ports * sizeof ln->ports[0]);
+    if (ln == NULL)
+        return -ENOMEM;
+    ln->n_ports = n_ports;
+    ln->is_tcp = net != RN__UNIX;
+    r = -ENOMEM;
+    if (net == RN__UNIX && address != NULL && *address != '@' && !o->keep_path) {
+        ln->path = rn__malloc(strlen(address) + 1);
+        if (ln->path == NULL)
+            goto fail_free;
+        memcpy(ln->path, address, strlen(address) + 1);
+    }
+    r = ln->fd = open_first(net, address, o);
+    if (r < 0)
+        goto fail_path;
+    *ret = ln;
+    return 0;
+
+fail_path:
+    rn__free(ln->path);
+fail_free:
+    rn__free(ln);
+    return r;
+}
+
+int rn_listener_fd(rn_listener *ln)
+{
+    return ln->fd;
+}
+
+void rn_listener_cancel(rn_listener *ln)
+{
+    /* A port made after this sees the flag; one made before is woken here. */
+    atomic_store(&ln->cancelled, true);
+    for (int i = 0; i < ln->n_ports; i++) {
+        struct rn__iowait *w = atomic_load(&ln->ports[i].w);
+
+        if (w != NULL)
+            rn__iowait_cancel(w);
+    }
+}
+
+void rn__listener_nudge(rn_listener *ln)
+{
+    for (int i = 0; i < ln->n_ports; i++) {
+        struct rn__iowait *w = atomic_load(&ln->ports[i].w);
+
+        if (w != NULL)
+            rn__iowait_nudge(w, RN__READ);
+    }
+}
+
+static const struct rn__wait_kind wait_leave = {.name = "close listener"};
+
+void rn_listener_close(rn_listener *ln)
+{
+    if (ln == NULL)
+        return;
+    rn_listener_cancel(ln);
+    atomic_store(&ln->closer, rn__self());
+    if (atomic_fetch_or(&ln->gate, 1) > 1)
+        rn__park(&wait_leave, ln);
+    for (int i = 0; i < ln->n_ports; i++) {
+        struct rn__port *port = &ln->ports[i];
+
+        if (port->w != NULL)
+            rn__iowait_close(port->w, true);
+        if (port->spare != NULL) {
+            port->spare->w.fd = -1;
+            rn__iowait_close(&port->spare->w, true);
+        }
+    }
+    /* Before the close: between close and unlink a new listener could own the path. */
+    if (ln->path != NULL)
+        (void)rn__sys_unlink(ln->path);
+    (void)rn__sys_close(ln->fd);
+    rn__free(ln->path);
+    rn__free(ln);
+}

@@ -1,0 +1,147 @@
+/*
+ * net.h - the connection and the listener from inside
+ *
+ * Private to src/net and to what stands on it (http, cmd's server).
+ */
+#ifndef RN_NET_NET_H
+#define RN_NET_NET_H
+
+#include <runnel/net.h>
+#include <runnel/sync.h>
+#include <sys/un.h>
+#include <netinet/in.h>
+
+#include "base/sys.h"
+#include "sync/waitq.h"
+#include "task/iowait.h"
+
+struct serve;
+struct unread;
+
+/*
+ * rn_conn.gate: who is inside, and whether the door is closing.
+ *
+ *      bit 0 CLOSING   bit 1 READER   bit 2 WRITE_SHUT   bits 8.. writers, inside or queued
+ *
+ * The owner sets CLOSING once; nobody enters after that, and the last one to leave readies the
+ * closer. The writer who comes when there is none has the turn; the others wait for it in `turns`.
+ */
+#define RN__GATE_CLOSING 1U
+#define RN__GATE_READER 2U
+#define RN__GATE_WRITER 0x100U
+#define RN__GATE_INSIDE (~(uint32_t)RN__GATE_CLOSING)
+
+struct rn__turns {
+    _Atomic uint32_t lock;
+    uint32_t granted;       /* [L] turns passed to somebody who was not yet waiting */
+    struct rn__fifo queue;  /* [L] */
+};
+
+struct rn_conn {
+    struct rn__iowait w; /* first: a conn is a slot */
+    _Atomic uint32_t gate;
+    int write_error;         /* [writer] poison, 0 or -errno */
+    struct rn__turns turns;
+    struct unread *unread;   /* [reader] */
+    struct rn__coro *closer; /* set before CLOSING */
+    rn_handler handler;      /* [C] once started or resting */
+    void *handler_arg;
+    _Atomic(struct serve *) serve; /* counts it; NULL: nobody's */
+    size_t stack_bytes;      /* of the handler */
+    uint16_t lingered_kib;   /* thrown away so far */
+    bool is_socket;          /* [C] else a pipe */
+    bool is_tcp;             /* [C] */
+    bool resting;            /* [reader] a handler waits for it to become readable */
+    bool drained;            /* [reader] the last read left nothing, and no edge came since */
+    bool saw_eof;            /* [reader] */
+    bool failed;             /* [A-ish] a read or write met an error of the kernel's: no linger */
+    bool want_linger;        /* [owner] the peer may still be sending: linger in any case */
+};
+
+_Static_assert(sizeof(struct rn_conn) <= RN__SLOT_BYTES, "a conn fits its slot");
+
+/* conn.c */
+int rn__conn_new(int fd, bool is_socket, bool is_tcp, rn_conn **ret);
+void rn__conn_init(rn_conn *c, int fd, bool is_socket, bool is_tcp); /* on a slot */
+int rn__conn_enter_write(rn_conn *c);
+void rn__conn_leave(rn_conn *c, uint32_t who);
+/* As rn_writev, with MSG_MORE or such; no zero-length call. */
+ssize_t rn__conn_write(rn_conn *c, const struct iovec *iov, int n, int flags);
+size_t rn__conn_pending(rn_conn *c); /* bytes already in user space */
+void rn__unread_free(rn_conn *c);
+void rn__conn_drop(struct rn__iowait *w);
+
+/* A deadline by the P's cached clock, for the library's own time limits: no clock reading. */
+void rn__conn_deadline_after(rn_conn *c, int dir, rn_time span_ns);
+
+/* sendfile.c: the file is known to have the bytes. flags as for rn__conn_write do not exist:
+ * sendfile has none. */
+ssize_t rn__conn_send_file(rn_conn *c, int fd, off_t offset, size_t len);
+
+/* close.c: the peer may still be sending: drain before closing. */
+static inline void rn__conn_linger(rn_conn *c)
+{
+    c->want_linger = true;
+}
+void rn__conn_finish(rn_conn *c); /* descriptor and slot; nobody inside. Coroutine or scheduler */
+
+/* turns: FIFO among writers, or acceptors of one P. The count of who is inside is the caller's. */
+void rn__turns_wait(struct rn__turns *t, const struct rn__wait_kind *why);
+void rn__turns_pass(struct rn__turns *t);
+
+/* One P's way into a listener. */
+struct rn__port {
+    _Atomic(struct rn__iowait *) w; /* made by the first acceptor on that P */
+    struct rn__turns turns;
+    uint32_t users;      /* [P] */
+    rn_conn *spare;      /* [P] a slot for the next connection, so that none is lost for memory */
+    rn_time backoff_ns;  /* [P] 0: none */
+};
+
+struct rn_listener {
+    int fd;
+    bool is_tcp;
+    bool keep_path;
+    char *path;            /* unix: what to unlink */
+    _Atomic uint32_t gate; /* bit 0 CLOSING, above: acceptors inside, times 2 */
+    atomic_bool cancelled;
+    _Atomic(struct rn__coro *) closer;
+    int n_ports;
+    struct rn__port ports[];
+};
+
+/* accept.c: on the caller's P. */
+int rn__listener_enter(rn_listener *ln);
+void rn__listener_leave(rn_listener *ln);
+int rn__accept_here(rn_listener *ln, rn_conn **ret);
+/* Waits without accepting, until nudged or cancelled: 0 or -ECANCELED. */
+int rn__accept_hold(rn_listener *ln);
+void rn__listener_nudge(rn_listener *ln); /* every P's acceptors; any P */
+
+/* serve.c */
+void rn__serve_forget(rn_conn *c); /* it is closed */
+bool rn__serve_draining(rn_conn *c); /* its server ends: finish what is under way, then close */
+
+/* addr.c */
+struct rn__addr {
+    socklen_t len;
+    union {
+        struct sockaddr sa;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+        struct sockaddr_un un;
+    };
+};
+
+#define RN__ADDRS 4 /* of one name; a name of this machine's /etc/hosts seldom has more than two */
+
+enum rn__net { RN__TCP, RN__TCP4, RN__TCP6, RN__UNIX };
+
+int rn__net_parse(const char *network, enum rn__net *ret);
+/* Up to RN__ADDRS addresses; the number, or -RN_EADDRESS, -RN_ENOHOST. `passive`: an empty host
+ * means every address of this machine, else it means this machine. */
+int rn__addr_resolve(enum rn__net net, const char *text, bool passive, struct rn__addr *ret);
+int rn__addr_format(const struct rn__addr *a, char *text, size_t len);
+bool rn__addr_equal(const struct rn__addr *a, const struct rn__addr *b);
+
+#endif
