@@ -1,0 +1,233 @@
+/*
+ * files.c - the cache of open files
+ *
+ * Invariant: an entry is in its bucket and in the LRU list as long as the cache is one of its users.
+ * What is looked up anew and has changed is a new entry; who still sends the old one keeps its
+ * descriptor, and so its bytes.
+ */
+#include "http/files.h"
+
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/sys.h"
+#include "http/text.h"
+
+#define MOST 512U /* entries for each P */
+#define FRESH RN_SECOND
+#define HEAD_ROOM 192
+
+int rn__files_open(int root, const char *name, int flags)
+{
+    return rn__sys_openat2(root, name, flags | O_CLOEXEC,
+                           RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+}
+
+void rn__files_init(struct rn__files *f, int root)
+{
+    memset(f, 0, sizeof *f);
+    f->root = root;
+    rn__list_init(&f->lru);
+}
+
+static uint32_t hash_of(const char *name)
+{
+    uint32_t h = 2166136261U; /* FNV-1a: names are short, and an attacker can only fill one P's
+                               * bounded table */
+    for (; *name != '\0'; name++)
+        h = (h ^ (unsigned char)*name) * 16777619U;
+    return h;
+}
+
+static struct rn__file **bucket_of(struct rn__files *f, uint32_t hash)
+{
+    return &f->buckets[hash % RN_COUNT_OF(f->buckets)];
+}
+
+static struct rn__file *find(struct rn__files *f, const char *name, uint32_t hash)
+{
+    struct rn__file *e = *bucket_of(f, hash);
+
+    while (e != NULL && (e->hash != hash || strcmp(e->name, name) != 0))
+        e = e->chain;
+    return e;
+}
+
+void rn__files_put(struct rn__file *file)
+{
+    if (--file->users > 0)
+        return;
+    if (file->fd >= 0)
+        (void)rn__sys_close(file->fd);
+    rn__free(file);
+}
+
+static void evict(struct rn__files *f, struct rn__file *file)
+{
+    struct rn__file **at = bucket_of(f, file->hash);
+
+    while (*at != file)
+        at = &(*at)->chain;
+    *at = file->chain;
+    rn__list_remove(&file->lru);
+    f->n--;
+    rn__files_put(file);
+}
+
+void rn__files_free(struct rn__files *f)
+{
+    while (!rn__list_empty(&f->lru))
+        evict(f, RN_CONTAINER(f->lru.next, struct rn__file, lru));
+}
+
+static bool is_hidden(const char *name)
+{
+    for (const char *at = name; at != NULL; at = strchr(at, '/')) {
+        at += *at == '/';
+        if (at[0] == '.' && at[1] != '\0')
+            return true;
+    }
+    return false;
+}
+
+/* Whatever one may not see does not exist. ELOOP and EXDEV: a link out of the root. */
+static int translate(int e)
+{
+    return e == -EXDEV || e == -ELOOP || e == -ENOTDIR || e == -ENXIO || e == -EAGAIN ? -ENOENT : e;
+}
+
+static int stat_regular(int fd, struct stat *st)
+{
+    int r = rn__sys_fstat(fd, st);
+
+    if (r < 0)
+        return r;
+    if (S_ISDIR(st->st_mode))
+        return -EISDIR;
+    return S_ISREG(st->st_mode) ? 0 : -ENOENT;
+}
+
+static bool same(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+           a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+/* All of a small file, or -EIO when it is not as long as it was. */
+static int read_all(int fd, char *to, size_t len)
+{
+    size_t done = 0;
+
+    while (done < len) {
+        ssize_t n = rn__sys_pread(fd, to + done, len - done, (off_t)done);
+
+        if (n <= 0)
+            return n < 0 ? (int)n : -EIO;
+        done += (size_t)n;
+    }
+    return 0;
+}
+
+static size_t write_head(char *to, const char *name, const struct stat *st)
+{
+    char date[RN__HTTP_DATE_LEN + 1];
+    int n;
+
+    rn__http_date(st->st_mtim.tv_sec, date);
+    n = snprintf(to, HEAD_ROOM, "Content-Type: %s\r\nContent-Length: %lld\r\nLast-Modified: %s\r\n",
+                 rn__http_mime(name), (long long)st->st_size, date);
+    RN_ASSERT(n > 0 && n < HEAD_ROOM);
+    return (size_t)n;
+}
+
+/* One allocation: entry, name, head, bytes. Takes fd over on success. */
+static int make(const char *name, int fd, const struct stat *st, struct rn__file **ret)
+{
+    size_t name_len = strlen(name) + 1;
+    bool small = st->st_size <= RN__FILE_SMALL;
+    size_t bytes = small ? (size_t)st->st_size : 0;
+    struct rn__file *e = rn__malloc(sizeof *e + name_len + HEAD_ROOM + bytes);
+    char *text = (char *)(e + 1);
+    int r;
+
+    if (e == NULL)
+        return -ENOMEM;
+    *e = (struct rn__file){.users = 1, .fd = -1, .st = *st, .name = text, .head = text + name_len,
+                           .bytes = text + name_len + HEAD_ROOM, .hash = hash_of(name)};
+    rn__list_init(&e->lru);
+    memcpy(text, name, name_len);
+    e->head_len = write_head(text + name_len, name, st);
+    if (small) {
+        r = read_all(fd, text + name_len + HEAD_ROOM, bytes);
+        if (r < 0) {
+            rn__free(e);
+            return r;
+        }
+        (void)rn__sys_close(fd);
+    } else {
+        e->fd = fd;
+    }
+    *ret = e;
+    return 0;
+}
+
+static void insert(struct rn__files *f, struct rn__file *e)
+{
+    if (f->n == MOST)
+        evict(f, RN_CONTAINER(f->lru.next, struct rn__file, lru));
+    e->chain = *bucket_of(f, e->hash);
+    *bucket_of(f, e->hash) = e;
+    rn__list_push(&f->lru, &e->lru);
+    f->n++;
+}
+
+static int look_up(struct rn__files *f, const char *name, struct rn__file *old,
+                   struct rn__file **ret)
+{
+    struct stat st;
+    struct rn__file *e;
+    /* O_NONBLOCK: a FIFO must not stop the P. */
+    int r, fd = rn__files_open(f->root, name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+
+    if (fd < 0)
+        return translate(fd);
+    r = stat_regular(fd, &st);
+    if (r < 0 || (old != NULL && same(&st, &old->st))) {
+        (void)rn__sys_close(fd);
+        *ret = old;
+        return r;
+    }
+    r = make(name, fd, &st, &e);
+    if (r < 0) {
+        (void)rn__sys_close(fd);
+        return r;
+    }
+    insert(f, e);
+    *ret = e;
+    return 0;
+}
+
+int rn__files_get(struct rn__files *f, const char *name, rn_time now, struct rn__file **ret)
+{
+    struct rn__file *old = find(f, name, hash_of(name)), *e = old;
+    int r = 0;
+
+    if (old == NULL && is_hidden(name))
+        return -ENOENT;
+    if (old == NULL || now - old->checked > FRESH) {
+        r = look_up(f, name, old, &e);
+        if (old != NULL && (r < 0 || e != old))
+            evict(f, old);
+        if (r < 0)
+            return r;
+        e->checked = now;
+        rn__list_remove(&e->lru); /* used: to the end; only here, for the hot way to stay short */
+        rn__list_push(&f->lru, &e->lru);
+    }
+    e->users++;
+    *ret = e;
+    return 0;
+}

@@ -1,0 +1,55 @@
+/*
+ * files.h - open files by name, below one directory, remembered for a second
+ *
+ * One cache for each P: no lock. An entry holds what a response needs: the descriptor, or for a small
+ * file its bytes; size, and the part of the head that does not change. It is used without a system
+ * call for a second, then looked up again; so a change is seen within that time, and a file that is
+ * asked for a thousand times a second costs one openat2 and one fstat in it.
+ */
+#ifndef RN_HTTP_FILES_H
+#define RN_HTTP_FILES_H
+
+#include <sys/stat.h>
+
+#include "base/list.h"
+
+#define RN__FILE_NAME 1024  /* longest name, NUL included */
+#define RN__FILE_SMALL 8192 /* up to here the bytes are kept */
+
+struct rn__file {
+    struct rn__list lru;
+    struct rn__file *chain; /* same bucket */
+    rn_time checked;
+    uint32_t hash;
+    uint32_t users; /* responses under way; the cache itself is one */
+    int fd;         /* -1 when the bytes are kept */
+    struct stat st;
+    size_t head_len;
+    const char *head; /* Content-Type, Content-Length, Last-Modified, each with CRLF */
+    const char *bytes;
+    const char *name;
+};
+
+struct rn__files {
+    int root;
+    uint32_t n;
+    struct rn__list lru; /* newest last */
+    struct rn__file *buckets[256];
+};
+
+void rn__files_init(struct rn__files *f, int root);
+void rn__files_free(struct rn__files *f); /* nobody uses any */
+
+/*
+ * A regular file, or with -EISDIR the news that it is a directory. The name is relative and
+ * normalised (path.h). -ENOENT also for what is hidden (a segment that starts with '.'), for links
+ * that lead out of the root, and for what is no regular file; -EACCES, -EMFILE, -ENOMEM, -EIO…
+ * Never parks: open and fstat go to the disk where the directory is not cached.
+ */
+int rn__files_get(struct rn__files *f, const char *name, rn_time now, struct rn__file **ret);
+void rn__files_put(struct rn__file *file);
+
+/* Opens below root, never outside of it, whatever links say. A descriptor or -errno. */
+int rn__files_open(int root, const char *name, int flags);
+
+#endif

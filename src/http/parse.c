@@ -1,0 +1,737 @@
+/*
+ * parse.c - a strict HTTP/1 request parser that never looks at a byte twice
+ *
+ * Owns nothing: all state is in the caller's struct rn__http_request.
+ *
+ *     LEAD -> METHOD -> TARGET -> VERSION -> NAME -> SPACE -> VALUE -.
+ *                                              ^ \__ empty line: DONE |
+ *                                              '----------------------'
+ *     any of them -> BAD
+ *
+ * Invariant: the bytes before `scanned` are judged, and what was concluded from them is in the
+ * request. Each state's scanner starts at `scanned`, moves it, and returns 1 (state changed),
+ * RN__HTTP_INCOMPLETE or RN__HTTP_BAD. Every decision is made at a byte position and from the bytes
+ * up to it, never from `len`, so how the input was cut cannot change the outcome. A scanner that
+ * must see two bytes (CR LF) stays on the first until the second is there.
+ *
+ * Numbers in comments are sections of RFC 9112 unless another RFC is named.
+ */
+#include "http/parse.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#define DEFAULT_TARGET_LEN 8000
+#define DEFAULT_HEAD_LEN (16 * 1024)
+#define MOST_HEAD_LEN (1u << 30) /* offsets are 32 bits */
+#define MOST_METHOD_LEN 32
+#define MOST_EMPTY_LINES 2
+
+enum state { LEAD, METHOD, TARGET, VERSION, NAME, SPACE, VALUE, DONE, BAD };
+
+/* req->seen */
+enum {
+    SEEN_HOST = 1,
+    SEEN_LENGTH = 2,
+    SEEN_CODING = 4,
+    SEEN_UPGRADE = 8,
+    ASKED_CLOSE = 16,
+    ASKED_KEEP = 32,
+    ASKED_UPGRADE = 64,
+    ASKED_CONTINUE = 128
+};
+
+/* What a scanner needs besides the request: the bytes in sight, cut off at the head's limit. */
+struct input {
+    const char *buf;
+    uint32_t end;
+    uint32_t max_target_len;
+    unsigned max_fields;
+};
+
+/*
+ * Classes of bytes. TOKEN is tchar (RFC 9110 5.6.2). PATH is pchar and '/' (RFC 3986 3.3) and four
+ * bytes that browsers leave raw in paths ("[]^|"); QUERY adds the ones they leave raw there
+ * (WHATWG URL, query percent-encode set). '%' is not looked behind here: the path is decoded by
+ * path.c, which is strict, and queries with a lone '%' are common and harmless. NAME_OF_HOST is
+ * reg-name (RFC 3986 3.2.2) without ',', which only ever comes from two Host lines joined.
+ */
+#define T 1
+#define P 2
+#define Q 4
+#define H 8
+
+static const uint8_t classes[256] = {
+    ['0' ... '9'] = T | P | Q | H, ['A' ... 'Z'] = T | P | Q | H, ['a' ... 'z'] = T | P | Q | H,
+    ['-'] = T | P | Q | H, ['.'] = T | P | Q | H, ['_'] = T | P | Q | H, ['~'] = T | P | Q | H,
+    ['!'] = T | P | Q | H, ['$'] = T | P | Q | H, ['&'] = T | P | Q | H, ['\''] = T | P | Q | H,
+    ['*'] = T | P | Q | H, ['+'] = T | P | Q | H, ['('] = P | Q | H, [')'] = P | Q | H,
+    [';'] = P | Q | H, ['='] = P | Q | H, [','] = P | Q, ['/'] = P | Q, [':'] = P | Q,
+    ['@'] = P | Q, ['%'] = T | P | Q | H, ['['] = P | Q, [']'] = P | Q, ['^'] = T | P | Q,
+    ['|'] = T | P | Q, ['`'] = T | Q, ['?'] = Q, ['{'] = Q, ['}'] = Q, ['\\'] = Q, ['#'] = T,
+};
+
+static inline bool is_class(char c, unsigned mask)
+{
+    return (classes[(unsigned char)c] & mask) != 0;
+}
+
+static inline bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static inline bool is_space(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+static inline char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+static bool is_hex(char c)
+{
+    char l = lower(c);
+
+    return is_digit(c) || (l >= 'a' && l <= 'f');
+}
+
+/* want is lower case and len bytes long. */
+static bool is_word(const char *s, const char *want, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (lower(s[i]) != want[i])
+            return false;
+    return true;
+}
+
+static bool is_item(const struct rn__http_slice *s, const char *want)
+{
+    return s->len == strlen(want) && is_word(s->at, want, s->len);
+}
+
+static int refuse(struct rn__http_request *req, int status, const char *reason)
+{
+    req->state = BAD;
+    req->status = status;
+    req->reason = reason;
+    return RN__HTTP_BAD;
+}
+
+static void move_slice(struct rn__http_slice *s, uintptr_t old, const char *buf)
+{
+    if (s->at != NULL)
+        s->at = buf + ((uintptr_t)s->at - old);
+}
+
+/* The caller's buffer grew or was compacted. The old one may be gone: its address is a number. */
+static void rebase(struct rn__http_request *req, const char *buf)
+{
+    uintptr_t old = (uintptr_t)req->base;
+
+    req->base = buf;
+    if (old == 0)
+        return;
+    move_slice(&req->method_name, old, buf);
+    move_slice(&req->target, old, buf);
+    move_slice(&req->path, old, buf);
+    move_slice(&req->query, old, buf);
+    move_slice(&req->host, old, buf);
+    for (unsigned i = 0; i < req->n_fields; i++) {
+        req->fields[i].name = buf + ((uintptr_t)req->fields[i].name - old);
+        req->fields[i].value = buf + ((uintptr_t)req->fields[i].value - old);
+    }
+}
+
+/* 2.2: empty lines before a request are skipped (old clients send one after a body). A few. */
+static int scan_lead(struct rn__http_request *req, const struct input *in)
+{
+    while (req->scanned < in->end) {
+        if (in->buf[req->scanned] != '\r') {
+            req->mark = req->scanned;
+            req->state = METHOD;
+            return 1;
+        }
+        if (req->empty_lines == MOST_EMPTY_LINES)
+            return refuse(req, 400, "too many empty lines before the request");
+        if (in->end - req->scanned < 2)
+            break;
+        if (in->buf[req->scanned + 1] != '\n')
+            return refuse(req, 400, "bare CR before the request");
+        req->scanned += 2;
+        req->empty_lines++;
+    }
+    return RN__HTTP_INCOMPLETE;
+}
+
+static enum rn__http_method find_method(const char *s, size_t len)
+{
+    static const struct {
+        uint8_t len, method;
+        char name[8];
+    } known[] = {
+        {3, RN__HTTP_GET, "GET"},         {4, RN__HTTP_HEAD, "HEAD"},
+        {4, RN__HTTP_POST, "POST"},       {3, RN__HTTP_PUT, "PUT"},
+        {6, RN__HTTP_DELETE, "DELETE"},   {7, RN__HTTP_OPTIONS, "OPTIONS"},
+        {7, RN__HTTP_CONNECT, "CONNECT"}, {5, RN__HTTP_TRACE, "TRACE"},
+        {5, RN__HTTP_PATCH, "PATCH"},
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (known[i].len == len && memcmp(known[i].name, s, len) == 0)
+            return known[i].method;
+    return RN__HTTP_OTHER;
+}
+
+/* 3.1: method = token, case-sensitive. 3: one SP after it, nothing else. */
+static int scan_method(struct rn__http_request *req, const struct input *in)
+{
+    uint32_t i = req->scanned, limit = req->mark + MOST_METHOD_LEN + 1;
+    uint32_t stop = in->end < limit ? in->end : limit;
+
+    while (i < stop && is_class(in->buf[i], T))
+        i++;
+    req->scanned = i;
+    if (i == limit)
+        return refuse(req, 501, "method too long"); /* 3: longer than any implemented: 501 */
+    if (i == in->end)
+        return RN__HTTP_INCOMPLETE;
+    if (i == req->mark)
+        return refuse(req, 400, "request does not start with a method");
+    if (in->buf[i] != ' ')
+        return refuse(req, 400, "bad byte in the method");
+    req->method_name = (struct rn__http_slice){in->buf + req->mark, i - req->mark};
+    req->method = (uint8_t)find_method(in->buf + req->mark, i - req->mark);
+    req->scanned = req->mark = i + 1;
+    req->state = TARGET;
+    return 1;
+}
+
+/*
+ * host [ ":" port ] (RFC 9110 4.2, RFC 3986 3.2.2 and 3.2.3). An empty host is no host at all
+ * (RFC 9110 4.2.1), user information is an attack (4.2.4); both are refused.
+ */
+static bool check_authority(const char *s, size_t len, bool needs_port)
+{
+    size_t i = 0;
+    unsigned port = 0;
+
+    if (len > 0 && s[0] == '[') {
+        char text[INET6_ADDRSTRLEN];
+        struct in6_addr address;
+        const char *close = memchr(s, ']', len);
+        size_t n = close == NULL ? 0 : (size_t)(close - s) - 1;
+
+        if (n == 0 || n >= sizeof text)
+            return false;
+        memcpy(text, s + 1, n);
+        text[n] = '\0';
+        if (inet_pton(AF_INET6, text, &address) != 1) /* no NUL inside: refused when scanned */
+            return false;
+        i = n + 2;
+    } else {
+        for (; i < len && is_class(s[i], H); i++)
+            if (s[i] == '%' && (len - i < 3 || !is_hex(s[i + 1]) || !is_hex(s[i + 2])))
+                return false;
+        if (i == 0)
+            return false;
+    }
+    if (i == len)
+        return !needs_port;
+    if (s[i++] != ':')
+        return false;
+    if (i == len) /* RFC 3986 3.2.3: "host:" is the default port; RFC 9110 9.3.6: not in CONNECT */
+        return !needs_port;
+    for (; i < len; i++) {
+        if (!is_digit(s[i]))
+            return false;
+        port = port * 10 + (unsigned)(s[i] - '0');
+        if (port > 65535)
+            return false;
+    }
+    return port > 0 || !needs_port;
+}
+
+/* 3.2.2. Cuts the target into host, path and query; the host overrides the Host field. */
+static int split_absolute(struct rn__http_request *req)
+{
+    const char *s = req->target.at, *end = s + req->target.len, *host;
+
+    if (req->target.len > 7 && is_word(s, "http://", 7))
+        host = s + 7;
+    else if (req->target.len > 8 && is_word(s, "https://", 8))
+        host = s + 8;
+    else
+        return refuse(req, 400, "target is no path and no http URI");
+    for (s = host; s < end && *s != '/' && *s != '?'; s++)
+        continue;
+    if (!check_authority(host, (size_t)(s - host), false))
+        return refuse(req, 400, "bad host in the target");
+    req->host = (struct rn__http_slice){host, (size_t)(s - host)};
+    req->path = (struct rn__http_slice){s, (size_t)(end - s)};
+    req->form = RN__HTTP_ABSOLUTE;
+    return 1;
+}
+
+/* 3.2: which of the four forms, and is it one this method may have. */
+static int split_target(struct rn__http_request *req, const struct input *in)
+{
+    const struct rn__http_slice t = req->target;
+
+    if (req->method == RN__HTTP_CONNECT) { /* 3.2.3 */
+        if (!check_authority(t.at, t.len, true))
+            return refuse(req, 400, "CONNECT wants host:port");
+        req->host = t;
+        req->form = RN__HTTP_AUTHORITY;
+        return 1;
+    }
+    if (t.at[0] == '/') { /* 3.2.1 */
+        req->path = t;
+        req->form = RN__HTTP_ORIGIN;
+    } else if (t.len == 1 && t.at[0] == '*') { /* 3.2.4 */
+        if (req->method != RN__HTTP_OPTIONS)
+            return refuse(req, 400, "target * is for OPTIONS only");
+        req->form = RN__HTTP_ASTERISK;
+    } else if (split_absolute(req) < 0) {
+        return RN__HTTP_BAD;
+    }
+    if (req->question != 0) {
+        const char *q = in->buf + req->question + 1;
+
+        req->query = (struct rn__http_slice){q, (size_t)(t.at + t.len - q)};
+        req->path.len = (size_t)(q - 1 - req->path.at);
+    }
+    return 1;
+}
+
+/* The byte that ended the target is not the SP that should; say why. */
+static int refuse_target(struct rn__http_request *req, char c)
+{
+    if (c == '#') /* 3.2: no form has a fragment */
+        return refuse(req, 400, "fragment in the target");
+    if (c == '\r' || c == '\n') /* HTTP/0.9, or a line cut short: 2.3, 3 */
+        return refuse(req, 400, "request line without a version");
+    return refuse(req, 400, "bad byte in the target"); /* 3.2: white space and such */
+}
+
+static int scan_target(struct rn__http_request *req, const struct input *in)
+{
+    uint32_t i = req->scanned, limit = req->mark + in->max_target_len + 1;
+    uint32_t stop = in->end < limit ? in->end : limit;
+
+    if (req->question == 0) {
+        while (i < stop && is_class(in->buf[i], P))
+            i++;
+        if (i < stop && in->buf[i] == '?')
+            req->question = i;
+    }
+    if (req->question != 0)
+        while (i < stop && is_class(in->buf[i], Q))
+            i++;
+    req->scanned = i;
+    if (i == limit)
+        return refuse(req, 414, "target too long"); /* 3 */
+    if (i == in->end)
+        return RN__HTTP_INCOMPLETE;
+    if (in->buf[i] != ' ')
+        return refuse_target(req, in->buf[i]);
+    if (i == req->mark)
+        return refuse(req, 400, "more than one space in the request line"); /* 3 */
+    req->target = (struct rn__http_slice){in->buf + req->mark, i - req->mark};
+    if (split_target(req, in) < 0)
+        return RN__HTTP_BAD;
+    req->scanned = req->mark = i + 1;
+    req->state = VERSION;
+    return 1;
+}
+
+/* 2.3: "HTTP/" DIGIT "." DIGIT, case-sensitive, then CR LF at once (2.2, 3). */
+static int scan_version(struct rn__http_request *req, const struct input *in)
+{
+    static const char want[] = "HTTP/d.d\r\n"; /* d: a digit */
+    const char *s = in->buf + req->mark;
+
+    if (in->end - req->mark >= 10 && memcmp(s, "HTTP/1.1\r\n", 10) == 0) {
+        req->scanned = req->mark + 10;
+    } else {
+        for (; req->scanned < in->end && req->scanned - req->mark < 10; req->scanned++) {
+            uint32_t i = req->scanned - req->mark;
+
+            if (i == 0 && s[0] == ' ')
+                return refuse(req, 400, "more than one space in the request line"); /* 3 */
+            if (want[i] == 'd' ? !is_digit(s[i]) : s[i] != want[i])
+                return refuse(req, 400, i < 8 ? "bad version" : "request line must end in CR LF");
+            if (i == 7 && (s[5] != '1' || s[7] > '1'))
+                return refuse(req, 505, "version is neither 1.0 nor 1.1"); /* RFC 9110 15.6.6 */
+        }
+        if (req->scanned - req->mark < 10)
+            return RN__HTTP_INCOMPLETE;
+    }
+    req->minor = s[7] == '1';
+    req->line = req->scanned;
+    req->state = NAME;
+    return 1;
+}
+
+/* 6.1, 6.2: the length of the body, as digits and nothing else. */
+static int take_length(struct rn__http_request *req, const struct rn__http_field *f)
+{
+    uint64_t n = 0;
+
+    if (req->seen & SEEN_CODING)
+        return refuse(req, 400, "Content-Length with Transfer-Encoding"); /* 6.1, 6.3 item 3 */
+    if (req->seen & SEEN_LENGTH)
+        return refuse(req, 400, "Content-Length more than once"); /* 6.3 item 5, RFC 9110 8.6 */
+    if (f->value_len == 0)
+        return refuse(req, 400, "Content-Length is empty");
+    for (uint32_t i = 0; i < f->value_len; i++) {
+        if (!is_digit(f->value[i]))
+            return refuse(req, 400, "Content-Length is not a number"); /* RFC 9110 8.6: 1*DIGIT */
+        if (__builtin_mul_overflow(n, (uint64_t)10, &n) ||
+            __builtin_add_overflow(n, (uint64_t)(f->value[i] - '0'), &n))
+            return refuse(req, 400, "Content-Length is too large"); /* RFC 9110 8.6 */
+    }
+    req->seen |= SEEN_LENGTH;
+    req->has_content_length = true;
+    req->content_length = n;
+    return 1;
+}
+
+/* Takes the next item of a comma list off rest, without the spaces around it; may be empty. */
+static bool next_item(struct rn__http_slice *rest, struct rn__http_slice *item)
+{
+    const char *s = rest->at, *comma;
+    size_t len;
+
+    if (s == NULL)
+        return false;
+    comma = memchr(s, ',', rest->len);
+    len = comma == NULL ? rest->len : (size_t)(comma - s);
+    *rest = comma == NULL ? (struct rn__http_slice){NULL, 0}
+                          : (struct rn__http_slice){comma + 1, rest->len - len - 1};
+    while (len > 0 && is_space(*s))
+        s++, len--;
+    while (len > 0 && is_space(s[len - 1]))
+        len--;
+    *item = (struct rn__http_slice){s, len};
+    return true;
+}
+
+/*
+ * 6.1, 7: only chunked is implemented. Anything before it is a coding not implemented (501);
+ * anything after it, or a list that does not parse, leaves the body without an end (6.3: 400).
+ */
+static int take_coding(struct rn__http_request *req, const struct rn__http_field *f)
+{
+    struct rn__http_slice rest = {f->value, f->value_len}, item;
+    bool chunked = false;
+
+    if (req->minor == 0)
+        return refuse(req, 400, "Transfer-Encoding in HTTP/1.0"); /* 6.1 */
+    if (req->seen & SEEN_LENGTH)
+        return refuse(req, 400, "Content-Length with Transfer-Encoding"); /* 6.1, 6.3 item 3 */
+    if (req->seen & SEEN_CODING)
+        return refuse(req, 400, "Transfer-Encoding more than once"); /* 6.1: chunked twice */
+    req->seen |= SEEN_CODING;
+    if (f->value_len == 7 && is_word(f->value, "chunked", 7)) {
+        req->chunked = true;
+        return 1;
+    }
+    while (next_item(&rest, &item)) {
+        for (size_t i = 0; i < item.len; i++)
+            if (!is_class(item.at[i], T))
+                return refuse(req, 400, "malformed Transfer-Encoding");
+        if (item.len == 0)
+            return refuse(req, 400, "malformed Transfer-Encoding");
+        if (chunked)
+            return refuse(req, 400, "chunked is not the last transfer coding"); /* 6.1 */
+        chunked = is_item(&item, "chunked");
+    }
+    return refuse(req, 501, "transfer coding not implemented"); /* 6.1 */
+}
+
+/* 9.3, 9.6: options are a list, over all Connection lines; close wins at the end. */
+static void take_connection(struct rn__http_request *req, const struct rn__http_field *f)
+{
+    struct rn__http_slice rest = {f->value, f->value_len}, item;
+
+    while (next_item(&rest, &item)) {
+        if (is_item(&item, "close"))
+            req->seen |= ASKED_CLOSE;
+        else if (is_item(&item, "keep-alive"))
+            req->seen |= ASKED_KEEP;
+        else if (is_item(&item, "upgrade"))
+            req->seen |= ASKED_UPGRADE;
+    }
+}
+
+/* RFC 9110 10.1.1. Other expectations are left to the server, which may answer 417. */
+static void take_expect(struct rn__http_request *req, const struct rn__http_field *f)
+{
+    struct rn__http_slice rest = {f->value, f->value_len}, item;
+
+    while (next_item(&rest, &item))
+        if (is_item(&item, "100-continue"))
+            req->seen |= ASKED_CONTINUE;
+}
+
+/* 3.2, RFC 9110 7.2. Checked even where the target overrides it: someone on the way may not. */
+static int take_host(struct rn__http_request *req, const struct rn__http_field *f)
+{
+    if (req->seen & SEEN_HOST)
+        return refuse(req, 400, "Host more than once");
+    if (!check_authority(f->value, f->value_len, false))
+        return refuse(req, 400, "malformed Host");
+    req->seen |= SEEN_HOST;
+    if (req->host.at == NULL)
+        req->host = (struct rn__http_slice){f->value, f->value_len};
+    return 1;
+}
+
+/* A field line is complete: does it say anything about framing? */
+static int take_field(struct rn__http_request *req, const struct rn__http_field *f)
+{
+    switch (f->name_len) {
+    case 4:
+        return is_word(f->name, "host", 4) ? take_host(req, f) : 1;
+    case 6:
+        if (is_word(f->name, "expect", 6))
+            take_expect(req, f);
+        return 1;
+    case 7:
+        if (is_word(f->name, "upgrade", 7))
+            req->seen |= SEEN_UPGRADE;
+        return 1;
+    case 10:
+        if (is_word(f->name, "connection", 10))
+            take_connection(req, f);
+        return 1;
+    case 14:
+        return is_word(f->name, "content-length", 14) ? take_length(req, f) : 1;
+    case 17:
+        return is_word(f->name, "transfer-encoding", 17) ? take_coding(req, f) : 1;
+    default:
+        return 1;
+    }
+}
+
+/* The empty line: what could only be told once all fields were there. */
+static int finish_head(struct rn__http_request *req)
+{
+    unsigned seen = req->seen;
+
+    if (req->minor == 1 && !(seen & SEEN_HOST))
+        return refuse(req, 400, "HTTP/1.1 request without Host"); /* 3.2 */
+    req->keep_alive = !(seen & ASKED_CLOSE) && (req->minor == 1 || (seen & ASKED_KEEP)); /* 9.3 */
+    /* RFC 9110 10.1.1 and 7.8: in a 1.0 request both are to be ignored. */
+    req->expect_continue = req->minor == 1 && (seen & ASKED_CONTINUE);
+    req->upgrade = req->minor == 1 && (seen & SEEN_UPGRADE) && (seen & ASKED_UPGRADE);
+    req->scanned += 2;
+    req->state = DONE;
+    return 1;
+}
+
+/* The first byte of a line after the request line is no tchar: the empty line, or wrong. */
+static int start_line(struct rn__http_request *req, const struct input *in)
+{
+    const char *s = in->buf + req->scanned;
+
+    if (*s == '\r') {
+        if (in->end - req->scanned < 2)
+            return RN__HTTP_INCOMPLETE;
+        return s[1] == '\n' ? finish_head(req)
+                            : refuse(req, 400, "bare CR in a field line"); /* 2.2 */
+    }
+    if (is_space(*s)) /* 5.2: obs-fold; 2.2: white space before the first field */
+        return refuse(req, 400, "field line starts with white space");
+    if (*s == '\n') /* 2.2 lets us take it for an end of line; nginx and llhttp disagree: refuse */
+        return refuse(req, 400, "bare LF in a field line");
+    return refuse(req, 400, "empty or bad field name"); /* 5, RFC 9110 5.1 */
+}
+
+static int scan_name(struct rn__http_request *req, const struct input *in)
+{
+    uint32_t i = req->scanned;
+
+    if (i == in->end)
+        return RN__HTTP_INCOMPLETE;
+    if (i == req->line) {
+        if (!is_class(in->buf[i], T))
+            return start_line(req, in);
+        if (req->n_fields == in->max_fields)
+            return refuse(req, 431, "too many fields"); /* RFC 6585 5 */
+    }
+    while (i < in->end && is_class(in->buf[i], T))
+        i++;
+    req->scanned = i;
+    if (i == in->end)
+        return RN__HTTP_INCOMPLETE;
+    if (is_space(in->buf[i])) /* 5.1 */
+        return refuse(req, 400, "white space before the colon");
+    if (in->buf[i] != ':')
+        return refuse(req, 400, "empty or bad field name");
+    req->name_len = i - req->line;
+    req->scanned = i + 1;
+    req->state = SPACE;
+    return 1;
+}
+
+/* 5.1: optional white space between colon and value. */
+static int scan_space(struct rn__http_request *req, const struct input *in)
+{
+    uint32_t i = req->scanned;
+
+    while (i < in->end && is_space(in->buf[i]))
+        i++;
+    req->scanned = req->mark = i;
+    if (i == in->end)
+        return RN__HTTP_INCOMPLETE;
+    req->state = VALUE;
+    return 1;
+}
+
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/*
+ * First byte at or after i that no field value has: a control byte but HTAB (RFC 9110 5.5; bytes
+ * above 127 are obs-text). Eight at a time while no byte of the eight is below 0x20 or is 0x7f; the
+ * test may cry wolf, never miss.
+ */
+static uint32_t skip_value(const char *buf, uint32_t i, uint32_t end)
+{
+    for (;;) {
+        uint64_t w, del;
+        unsigned char c;
+
+        while (end - i >= 8) {
+            memcpy(&w, buf + i, 8);
+            del = w ^ EACH(0x7f);
+            if ((((w - EACH(0x20)) & ~w) | ((del - EACH(1)) & ~del)) & EACH(0x80))
+                break;
+            i += 8;
+        }
+        for (uint32_t stop = end - i < 8 ? end : i + 8; i < stop; i++) {
+            c = (unsigned char)buf[i];
+            if ((c < 0x20 && c != '\t') || c == 0x7f)
+                return i;
+        }
+        if (i == end)
+            return i;
+    }
+}
+
+static int scan_value(struct rn__http_request *req, const struct input *in)
+{
+    struct rn__http_field *f;
+    uint32_t i = skip_value(in->buf, req->scanned, in->end), stop = i;
+
+    req->scanned = i;
+    if (i == in->end)
+        return RN__HTTP_INCOMPLETE;
+    if (in->buf[i] == '\n')
+        return refuse(req, 400, "bare LF in a field line"); /* 2.2 */
+    if (in->buf[i] != '\r')
+        return refuse(req, 400, "control byte in a field value"); /* RFC 9110 5.5 */
+    if (in->end - i < 2)
+        return RN__HTTP_INCOMPLETE;
+    if (in->buf[i + 1] != '\n')
+        return refuse(req, 400, "bare CR in a field line"); /* 2.2 */
+    while (stop > req->mark && is_space(in->buf[stop - 1]))
+        stop--;
+    f = &req->fields[req->n_fields++];
+    f->name = in->buf + req->line;
+    f->name_len = req->name_len;
+    f->value = in->buf + req->mark;
+    f->value_len = stop - req->mark;
+    if (take_field(req, f) < 0)
+        return RN__HTTP_BAD;
+    req->scanned = req->line = i + 2;
+    req->state = NAME;
+    return 1;
+}
+
+static int step(struct rn__http_request *req, const struct input *in)
+{
+    switch ((enum state)req->state) {
+    case LEAD:
+        return scan_lead(req, in);
+    case METHOD:
+        return scan_method(req, in);
+    case TARGET:
+        return scan_target(req, in);
+    case VERSION:
+        return scan_version(req, in);
+    case NAME:
+        return scan_name(req, in);
+    case SPACE:
+        return scan_space(req, in);
+    case VALUE:
+        return scan_value(req, in);
+    case DONE:
+    case BAD:
+        break;
+    }
+    return RN__HTTP_BAD;
+}
+
+static size_t choose_limit(size_t wanted, size_t normal, size_t most)
+{
+    if (wanted == 0)
+        return normal;
+    return wanted < most ? wanted : most;
+}
+
+ssize_t rn__http_parse(struct rn__http_request *req, const char *buf, size_t len,
+                       const struct rn__http_limits *limits)
+{
+    size_t max_head_len = DEFAULT_HEAD_LEN;
+    struct input in = {buf, 0, DEFAULT_TARGET_LEN, RN__HTTP_MAX_FIELDS};
+    int r;
+
+    if (limits != NULL) {
+        max_head_len = choose_limit(limits->max_head_len, DEFAULT_HEAD_LEN, MOST_HEAD_LEN);
+        in.max_target_len =
+            (uint32_t)choose_limit(limits->max_target_len, DEFAULT_TARGET_LEN, MOST_HEAD_LEN);
+        in.max_fields = (unsigned)choose_limit(limits->max_fields, RN__HTTP_MAX_FIELDS,
+                                               RN__HTTP_MAX_FIELDS);
+    }
+    in.end = (uint32_t)(len < max_head_len ? len : max_head_len);
+    if (req->base != buf)
+        rebase(req, buf);
+    while (req->state < DONE) {
+        r = step(req, &in);
+        if (r > 0)
+            continue;
+        if (r < 0)
+            break;
+        if (in.end < max_head_len)
+            return RN__HTTP_INCOMPLETE;
+        /* As many bytes as a head may have, and no end: which part is too long? (3, RFC 6585 5) */
+        if (req->state <= TARGET)
+            (void)refuse(req, 414, "target too long");
+        else
+            (void)refuse(req, 431, "head too long");
+        break;
+    }
+    return req->state == DONE ? (ssize_t)req->scanned : RN__HTTP_BAD;
+}
+
+const struct rn__http_field *rn__http_header(const struct rn__http_request *req, const char *name)
+{
+    size_t len = strlen(name);
+
+    for (unsigned i = 0; i < req->n_fields; i++) {
+        const struct rn__http_field *f = &req->fields[i];
+        size_t k = 0;
+
+        if (f->name_len != len)
+            continue;
+        while (k < len && lower(f->name[k]) == lower(name[k]))
+            k++;
+        if (k == len)
+            return f;
+    }
+    return NULL;
+}

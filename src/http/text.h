@@ -1,0 +1,22 @@
+/*
+ * text.h - dates, MIME types and reason phrases
+ */
+#ifndef RN_HTTP_TEXT_H
+#define RN_HTTP_TEXT_H
+
+#include <stddef.h>
+#include <time.h>
+
+#define RN__HTTP_DATE_LEN 29 /* "Sun, 06 Nov 1994 08:49:37 GMT" */
+
+/* IMF-fixdate (RFC 9110 5.6.7) into 29 bytes and a NUL; whatever the locale. */
+void rn__http_date(time_t at, char text[RN__HTTP_DATE_LEN + 1]);
+
+/* The Content-Type for a file name, by its last extension; "application/octet-stream" without one
+ * that is known. */
+const char *rn__http_mime(const char *name);
+
+/* "Not Found" for 404; "Unknown" where there is none. */
+const char *rn__http_reason(int status);
+
+#endif
