@@ -1,0 +1,31 @@
+/*
+ * cmd.h - the subcommands of `runnel`, and what they share
+ */
+#ifndef RN_CMD_CMD_H
+#define RN_CMD_CMD_H
+
+#include <runnel/runnel.h>
+
+/* Exit codes: 0 done, 1 failed at run time, 2 called wrongly. */
+enum { CMD_OK = 0, CMD_FAILED = 1, CMD_USAGE = 2 };
+
+int cmd_echo(int argc, char **argv);
+int cmd_serve(int argc, char **argv);
+
+/* One line to standard error, "runnel: " before it. */
+void cmd_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A whole number within bounds; false, with a message that names the option, where text is none. */
+bool cmd_number(const char *option, const char *text, long least, long most, long *ret);
+
+/* "host:port", ":port", or a path (anything with a slash, or starting with '@'): the network. */
+const char *cmd_network(const char *address);
+
+/*
+ * SIGINT, SIGTERM: a coroutine that waits for the first and then calls fn; a second one ends the
+ * process at once. The signals must be blocked, by cmd_block_signals, before rn_run makes threads.
+ */
+void cmd_block_signals(void);
+int cmd_on_signal(void (*fn)(int signo, void *arg), void *arg);
+
+#endif

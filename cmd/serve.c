@@ -1,0 +1,199 @@
+/*
+ * serve.c - `runnel serve DIR`: files over HTTP/1.1
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd.h"
+#include "http/server.h"
+
+#define MAX_LISTEN 16
+
+struct serve {
+    const char *dir;
+    const char *addresses[MAX_LISTEN];
+    rn_listener *listeners[MAX_LISTEN];
+    int n_listeners;
+    bool demo;
+    long procs;
+    rn_serve_options options;
+    struct rn__http_server *server;
+    rn_waitgroup running;
+    int result;
+};
+
+static const char help[] =
+    "Usage: runnel serve [OPTION]... DIR\n"
+    "\n"
+    "Serves the files below DIR over HTTP/1.1: GET and HEAD, index.html for a directory. Nothing\n"
+    "outside of DIR, and nothing whose name starts with a dot, can be had, whatever links say.\n"
+    "\n"
+    "  -l, --listen ADDRESS  host:port, :port, a path with a slash in it, or @name; may be given\n"
+    "                        up to 16 times (default: 127.0.0.1:8080)\n"
+    "  -p, --procs N         threads (default: the CPUs this process may use)\n"
+    "  -m, --max-conns N     connections open at once (default: the descriptor limit less 64)\n"
+    "      --demo            print what to try\n"
+    "  -h, --help            this text\n"
+    "\n"
+    "Ctrl-C, or SIGTERM, stops accepting, lets requests under way end, and exits with 0; a second\n"
+    "one ends at once.\n";
+
+static void stop(int signo, void *arg)
+{
+    struct serve *s = arg;
+
+    (void)signo;
+    fputs("runnel: draining\n", stderr);
+    for (int i = 0; i < s->n_listeners; i++)
+        rn_listener_cancel(s->listeners[i]);
+}
+
+struct serve_one {
+    struct serve *serve;
+    rn_listener *listener;
+};
+
+static void serve_one(void *arg)
+{
+    struct serve_one *one = arg;
+    struct serve *s = one->serve;
+    int r = rn_serve_listener(one->listener, &s->options, rn__http_handle, s->server);
+
+    if (r != -ECANCELED) {
+        cmd_error("serve: %s", rn_strerror(r));
+        s->result = r;
+    }
+    rn_waitgroup_done(&s->running);
+}
+
+static void announce(const struct serve *s, int i)
+{
+    char text[128] = "";
+    const char *at = text;
+
+    (void)rn_listener_addr(s->listeners[i], text, sizeof text);
+    if (cmd_network(s->addresses[i])[0] == 'u') {
+        fprintf(stderr, "runnel: serving %s on %s\n", s->dir, text);
+        return;
+    }
+    if (strncmp(at, "[::]", 4) == 0)
+        fprintf(stderr, "runnel: serving %s on http://localhost%s/\n", s->dir, at + 4);
+    else
+        fprintf(stderr, "runnel: serving %s on http://%s/\n", s->dir, at);
+    if (s->demo && i == 0)
+        fprintf(stderr,
+                "\nTry:  curl -i http://%s/\n"
+                "      curl -o /dev/null -w '%%{speed_download} B/s\\n' http://%s/big.bin\n"
+                "      or open http://%s/ in a browser. Ctrl-C drains and ends.\n",
+                at, at, at);
+}
+
+static int open_all(struct serve *s, int n)
+{
+    for (int i = 0; i < n; i++) {
+        const char *a = s->addresses[i];
+        int r = rn_listen(cmd_network(a), a, NULL, &s->listeners[i]);
+
+        if (r < 0) {
+            cmd_error("cannot listen on %s: %s", a, rn_strerror(r));
+            return r;
+        }
+        s->n_listeners++;
+        announce(s, i);
+    }
+    return 0;
+}
+
+static int run(void *arg)
+{
+    struct serve *s = arg;
+    struct serve_one ones[MAX_LISTEN];
+    int n = s->n_listeners, r;
+
+    s->n_listeners = 0;
+    r = rn__http_server_open(s->dir, &s->server);
+    if (r < 0) {
+        cmd_error("cannot serve %s: %s", s->dir, rn_strerror(r));
+        return CMD_FAILED;
+    }
+    r = open_all(s, n);
+    if (r == 0)
+        r = cmd_on_signal(stop, s);
+    for (int i = 0; r == 0 && i < n; i++) {
+        ones[i] = (struct serve_one){.serve = s, .listener = s->listeners[i]};
+        rn_waitgroup_add(&s->running, 1);
+        r = rn_go_with(&(rn_go_options){.name = "serve"}, serve_one, &ones[i]);
+        if (r < 0)
+            rn_waitgroup_done(&s->running);
+    }
+    if (r < 0)
+        stop(0, s);
+    while (rn_waitgroup_wait(&s->running) < 0)
+        rn_yield();
+    for (int i = 0; i < s->n_listeners; i++)
+        rn_listener_close(s->listeners[i]);
+    rn__http_server_close(s->server);
+    return r < 0 || s->result < 0 ? CMD_FAILED : CMD_OK;
+}
+
+static bool parse_option(int c, struct serve *s)
+{
+    long n;
+
+    switch (c) {
+    case 'l':
+        if (s->n_listeners == MAX_LISTEN) {
+            cmd_error("--listen may be given %d times", MAX_LISTEN);
+            return false;
+        }
+        s->addresses[s->n_listeners++] = optarg;
+        return true;
+    case 'p':
+        return cmd_number("--procs", optarg, 1, 256, &s->procs);
+    case 'm':
+        if (!cmd_number("--max-conns", optarg, 1, INT32_MAX, &n))
+            return false;
+        s->options.max_conns = (int)n;
+        return true;
+    case 'd':
+        s->demo = true;
+        return true;
+    default:
+        return false;
+    }
+}
+
+int cmd_serve(int argc, char **argv)
+{
+    static const struct option longs[] = {{"listen", required_argument, NULL, 'l'},
+                                          {"procs", required_argument, NULL, 'p'},
+                                          {"max-conns", required_argument, NULL, 'm'},
+                                          {"demo", no_argument, NULL, 'd'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {0}};
+    struct serve s = {.options = {.when_readable = true, .first_byte_ns = RN__HTTP_IDLE}};
+    int c, r;
+
+    while ((c = getopt_long(argc, argv, "l:p:m:h", longs, NULL)) != -1) {
+        if (c == 'h') {
+            fputs(help, stdout);
+            return CMD_OK;
+        }
+        if (!parse_option(c, &s))
+            return CMD_USAGE;
+    }
+    if (optind != argc - 1) {
+        cmd_error("serve wants one directory; see runnel serve --help");
+        return CMD_USAGE;
+    }
+    s.dir = argv[optind];
+    if (s.n_listeners == 0)
+        s.addresses[s.n_listeners++] = "127.0.0.1:8080";
+    cmd_block_signals();
+    r = rn_run(&(rn_run_options){.procs = (int)s.procs}, run, &s);
+    if (r < 0)
+        cmd_error("cannot run: %s", rn_strerror(r));
+    return r < 0 ? CMD_FAILED : r;
+}
