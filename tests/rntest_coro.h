@@ -1,0 +1,97 @@
+/*
+ * rntest_coro.h - tests whose body is a coroutine, and pairs of connections for them
+ *
+ * RN_CORO_TEST(name) runs its body by rn_run on two Ps; RN_CORO_TEST_ON(name, n) on n. The poller is
+ * what RN_POLLER says, so the same tests run on each.
+ */
+#ifndef RNTEST_CORO_H
+#define RNTEST_CORO_H
+
+#include <dirent.h>
+#include <runnel/runnel.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "rntest.h"
+
+#define RN_CORO_TEST_ON(name, n_procs)                                                             \
+    static int coro_##name(void *arg);                                                             \
+    RN_TEST(name)                                                                                  \
+    {                                                                                              \
+        CHECK_EQ(rn_run(&(rn_run_options){.procs = (n_procs)}, coro_##name, NULL), 0);             \
+    }                                                                                              \
+    static void body_##name(void);                                                                 \
+    static int coro_##name(void *arg)                                                              \
+    {                                                                                              \
+        (void)arg;                                                                                 \
+        body_##name();                                                                             \
+        return 0;                                                                                  \
+    }                                                                                              \
+    static void body_##name(void)
+
+#define RN_CORO_TEST(name) RN_CORO_TEST_ON(name, 2)
+
+/* Two ends of one connection over `network` ("tcp", "tcp6", "unix"). */
+static inline void rntest_pair_on(const char *network, rn_conn **a, rn_conn **b)
+{
+    static int serial;
+    char address[128];
+    rn_listener *ln;
+
+    if (strcmp(network, "unix") == 0)
+        snprintf(address, sizeof address, "@rntest-%d-%d", getpid(), serial++);
+    else
+        strcpy(address, strcmp(network, "tcp6") == 0 ? "[::1]:0" : "127.0.0.1:0");
+    CHECK_OK(rn_listen(network, address, NULL, &ln));
+    CHECK_OK(rn_listener_addr(ln, address, sizeof address));
+    CHECK_OK(rn_dial(network, address, NULL, a));
+    CHECK_OK(rn_accept(ln, b));
+    rn_listener_close(ln);
+}
+
+static inline void rntest_pair(rn_conn **a, rn_conn **b)
+{
+    rntest_pair_on("tcp", a, b);
+}
+
+/* Reads exactly len bytes, or fails. */
+static inline void rntest_read_full(rn_conn *conn, void *buf, size_t len)
+{
+    for (size_t done = 0; done < len;) {
+        ssize_t n = rn_read(conn, (char *)buf + done, len - done);
+
+        CHECK(n > 0);
+        done += (size_t)n;
+    }
+}
+
+/* Open descriptors of this process. */
+static inline int rntest_count_fds(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    int n = 0;
+
+    CHECK(dir != NULL);
+    while (readdir(dir) != NULL)
+        n++;
+    closedir(dir);
+    return n;
+}
+
+static inline bool rntest_sanitized(void)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    return true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+    return true;
+#else
+    return false;
+#endif
+#else
+    return false;
+#endif
+}
+
+#endif
