@@ -119,7 +119,17 @@ static inline void rn__san_enter(struct rn__san *self)
     (void)self;
 }
 
-/* A recycled stack must not show its last user's redzones. */
+/* Before a stack's next coroutine: what the last one left, a fake stack and redzones, is gone. */
+static inline void rn__san_recycle(struct rn__san *s)
+{
+#ifdef RN_ASAN
+    s->fake_stack = NULL;
+    __asan_unpoison_memory_region(s->bottom, s->bytes);
+#endif
+    (void)s;
+}
+
+/* Before memory that was stacks goes back to the kernel. */
 static inline void rn__san_clear_stack(const void *bottom, size_t bytes)
 {
 #ifdef RN_ASAN

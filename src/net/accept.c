@@ -48,7 +48,7 @@ static const struct rn__wait_kind wait_accept = {.name = "accept",
                                                  .interrupt = rn__iowait_interrupt};
 static const struct rn__wait_kind wait_turn = {.name = "accept turn"};
 
-int rn__listener_enter(rn_listener *ln)
+static int enter(rn_listener *ln)
 {
     uint32_t gate = atomic_load(&ln->gate);
 
@@ -59,7 +59,7 @@ int rn__listener_enter(rn_listener *ln)
     return 0;
 }
 
-void rn__listener_leave(rn_listener *ln)
+static void leave(rn_listener *ln)
 {
     /* 3: closing, and the last one inside. Only then may ln be touched again: the closer waits. */
     if (atomic_fetch_sub(&ln->gate, 2) == 3)
@@ -77,6 +77,7 @@ static int open_port(rn_listener *ln, struct rn__port *port)
         if (r < 0)
             return r;
         w->may_be_shared = true; /* by the other ports, at least */
+        RN_CONTAINER(w, struct rn__port_slot, w)->ln = ln;
         atomic_store(&port->w, w);
     }
     if (atomic_load(&ln->cancelled)) /* after the store above: see rn_listener_cancel */
@@ -84,11 +85,12 @@ static int open_port(rn_listener *ln, struct rn__port *port)
     return port->spare != NULL ? 0 : rn__conn_new(-1, true, ln->is_tcp, &port->spare);
 }
 
-/* Parks until `until`, edges or no edges. */
+/* Parks until `until`, whatever the poller has to say. */
 static int sit_out(struct rn__iowait *w, rn_time until)
 {
     int r;
 
+    w->unarmed = true;
     rn__iowait_set_deadline(w, RN__READ, until);
     do {
         rn__iowait_clear(w, RN__READ);
@@ -97,6 +99,7 @@ static int sit_out(struct rn__iowait *w, rn_time until)
             r = rn__iowait_wait(w, RN__READ, &wait_accept);
     } while (r == 0);
     rn__iowait_set_deadline(w, RN__READ, 0);
+    w->unarmed = false;
     return r == -ETIME ? 0 : r;
 }
 
@@ -150,6 +153,32 @@ static struct rn__port *port_here(rn_listener *ln)
     return &ln->ports[rn_proc_id() - 1];
 }
 
+/* In the scheduler: an event, and nobody here to act on it. The next one is passed on too. */
+static void pass_on(struct rn__iowait *w)
+{
+    rn__iowait_clear(w, RN__READ);
+    (void)rn__iowait_try_rest(w, pass_on);
+    rn__listener_nudge(RN_CONTAINER(w, struct rn__port_slot, w)->ln);
+}
+
+/* Before the first accept(2): either it finds a connection, or whoever has an event for one sees
+ * that somebody is present. */
+static void come(struct rn__port *port)
+{
+    if (atomic_fetch_add(&port->present, 1) == 0 && port->w != NULL)
+        rn__iowait_unrest(port->w);
+}
+
+static void go(rn_listener *ln, struct rn__port *port)
+{
+    if (atomic_fetch_sub(&port->present, 1) > 1 || port->w == NULL)
+        return;
+    while (!rn__iowait_try_rest(port->w, pass_on)) { /* an event came that nobody has acted on */
+        rn__iowait_clear(port->w, RN__READ);
+        rn__listener_nudge(ln);
+    }
+}
+
 static void take_turn(struct rn__port *port)
 {
     if (port->users++ > 0)
@@ -162,7 +191,22 @@ static void pass_turn(struct rn__port *port)
         rn__turns_pass(&port->turns);
 }
 
-int rn__accept_here(rn_listener *ln, rn_conn **ret)
+int rn__accept_enter(rn_listener *ln)
+{
+    int r = enter(ln);
+
+    if (r == 0)
+        come(port_here(ln));
+    return r;
+}
+
+void rn__accept_leave(rn_listener *ln)
+{
+    go(ln, port_here(ln));
+    leave(ln);
+}
+
+int rn__accept_next(rn_listener *ln, rn_conn **ret)
 {
     struct rn__port *port = port_here(ln);
     int fd;
@@ -189,10 +233,14 @@ int rn__accept_hold(rn_listener *ln)
     r = open_port(ln, port);
     if (r == 0)
         r = rn__iowait_check(port->w, RN__READ);
-    if (r == 0)
-        r = rn__iowait_wait(port->w, RN__READ, &wait_accept);
-    if (r == 0)
-        rn__iowait_clear(port->w, RN__READ);
+    if (r == 0) {
+        struct rn__iowait *w = port->w;
+
+        w->unarmed = true;
+        r = rn__iowait_wait(w, RN__READ, &wait_accept);
+        w->unarmed = false;
+        rn__iowait_clear(w, RN__READ);
+    }
     pass_turn(port);
     return r;
 }
@@ -203,15 +251,15 @@ int rn_accept(rn_listener *ln, rn_conn **ret)
 
     if (rn__self() == NULL)
         return -EDEADLK;
-    r = rn__listener_enter(ln);
+    r = rn__accept_enter(ln);
     if (r < 0)
         return r;
-    r = rn__accept_here(ln, ret);
+    r = rn__accept_next(ln, ret);
     /* One edge may have stood for several connections, and the caller may not come back for the
      * others. Acceptors on other Ps, where there are any, look for themselves. */
     if (r == 0 && atomic_load(&ln->gate) > 3)
         rn__listener_nudge(ln);
-    rn__listener_leave(ln);
+    rn__accept_leave(ln);
     rn__spend();
     return r;
 }

@@ -71,6 +71,8 @@ static int split(const char *text, struct host_port *ret)
         return -RN_EADDRESS;
     memcpy(ret->host, from, (size_t)(to - from));
     ret->host[to - from] = '\0';
+    if (strpbrk(ret->host, "[]") != NULL)
+        return -RN_EADDRESS;
     return parse_port(colon + 1, &ret->port);
 }
 

@@ -147,7 +147,7 @@ void rn__listener_nudge(rn_listener *ln)
     for (int i = 0; i < ln->n_ports; i++) {
         struct rn__iowait *w = atomic_load(&ln->ports[i].w);
 
-        if (w != NULL)
+        if (w != NULL && atomic_load(&ln->ports[i].present) > 0)
             rn__iowait_nudge(w, RN__READ);
     }
 }
@@ -164,9 +164,10 @@ void rn_listener_close(rn_listener *ln)
         rn__park(&wait_leave, ln);
     for (int i = 0; i < ln->n_ports; i++) {
         struct rn__port *port = &ln->ports[i];
+        struct rn__iowait *w = atomic_exchange(&port->w, NULL);
 
-        if (port->w != NULL)
-            rn__iowait_close(port->w, true);
+        if (w != NULL)
+            rn__iowait_close(w, true);
         if (port->spare != NULL) {
             port->spare->w.fd = -1;
             rn__iowait_close(&port->spare->w, true);

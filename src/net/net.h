@@ -89,11 +89,24 @@ void rn__conn_finish(rn_conn *c); /* descriptor and slot; nobody inside. Corouti
 void rn__turns_wait(struct rn__turns *t, const struct rn__wait_kind *why);
 void rn__turns_pass(struct rn__turns *t);
 
-/* One P's way into a listener. */
+/* A port's I/O wait: a slot that knows its listener. */
+struct rn__port_slot {
+    struct rn__iowait w; /* first */
+    rn_listener *ln;     /* [C] */
+};
+
+_Static_assert(sizeof(struct rn__port_slot) <= RN__SLOT_BYTES, "a port fits its slot");
+
+/*
+ * One P's way into a listener. Its poller is one of several that watch the descriptor, and the kernel
+ * tells only one of them of a connection. So a port at which nobody accepts rests: an event there is
+ * passed on to the others, or it would be lost to them.
+ */
 struct rn__port {
     _Atomic(struct rn__iowait *) w; /* made by the first acceptor on that P */
     struct rn__turns turns;
-    uint32_t users;      /* [P] */
+    uint32_t users;          /* [P] acceptors that have or await the turn */
+    _Atomic uint32_t present; /* [P] writes: calls and loops of accept here; 0: the port rests */
     rn_conn *spare;      /* [P] a slot for the next connection, so that none is lost for memory */
     rn_time backoff_ns;  /* [P] 0: none */
 };
@@ -110,13 +123,13 @@ struct rn_listener {
     struct rn__port ports[];
 };
 
-/* accept.c: on the caller's P. */
-int rn__listener_enter(rn_listener *ln);
-void rn__listener_leave(rn_listener *ln);
-int rn__accept_here(rn_listener *ln, rn_conn **ret);
+/* accept.c: an accept loop on the caller's P: enter, any number of accepts, leave. */
+int rn__accept_enter(rn_listener *ln);
+void rn__accept_leave(rn_listener *ln);
+int rn__accept_next(rn_listener *ln, rn_conn **ret);
 /* Waits without accepting, until nudged or cancelled: 0 or -ECANCELED. */
 int rn__accept_hold(rn_listener *ln);
-void rn__listener_nudge(rn_listener *ln); /* every P's acceptors; any P */
+void rn__listener_nudge(rn_listener *ln); /* acceptors on every P look again; any P */
 
 /* serve.c */
 void rn__serve_forget(rn_conn *c); /* it is closed */

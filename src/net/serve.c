@@ -150,7 +150,7 @@ bool rn__serve_draining(rn_conn *c)
 
 static int accept_loop(struct serve *s, rn_listener *ln)
 {
-    int r = rn__listener_enter(ln);
+    int r = rn__accept_enter(ln);
 
     if (r < 0)
         return r;
@@ -161,13 +161,13 @@ static int accept_loop(struct serve *s, rn_listener *ln)
             r = rn__accept_hold(ln);
             continue;
         }
-        r = rn__accept_here(ln, &c);
+        r = rn__accept_next(ln, &c);
         if (r == 0) {
             hand_over(s, c);
             rn__spend();
         }
     }
-    rn__listener_leave(ln);
+    rn__accept_leave(ln);
     return r;
 }
 

@@ -65,6 +65,7 @@ static void prepare(struct rn__coro *co, const struct rn__spawn *how, void (*fn)
     co->local = NULL;
     co->pinned = how->pinned;
     atomic_store_explicit(&co->cancelled, false, memory_order_relaxed);
+    rn__san_recycle(&co->san);
     co->sp = rn__switch_prepare(co->top, co);
     rn__set_state(co, RN__RUNNABLE);
 }

@@ -58,6 +58,7 @@ void rn__iowait_revive(struct rn__iowait *w)
     w->drop = NULL;
     atomic_store_explicit(&w->closer, NULL, memory_order_relaxed);
     w->merged = false;
+    w->unarmed = false;
     w->may_be_shared = false;
     w->counted = NULL;
     atomic_store_explicit(&w->life, life, memory_order_release);
@@ -297,7 +298,7 @@ static int serve_waiter(struct rn__iowait *w, struct rn__proc *p, int dir)
     rn_time at = atomic_load(&w->deadline[dir]);
     int r = 0;
 
-    if (p->poller->ops->needs_arm)
+    if (p->poller->ops->needs_arm && !w->unarmed)
         r = p->poller->ops->arm(p->poller, w->fd, w->merged ? w->fd_dirs : bit_of[dir]);
     if (r == 0 && at != 0 &&
         (!rn__timer_armed(&w->timer[dir]) || rn__heap_at(&p->timers, &w->timer[dir]) > at))
@@ -468,6 +469,21 @@ int rn__iowait_rest(struct rn__iowait *w, void (*rest)(struct rn__iowait *w))
     else if (serve_waiter(w, p, RN__READ) < 0)
         (void)kick(w, RN__READ);
     return 0;
+}
+
+bool rn__iowait_try_rest(struct rn__iowait *w, void (*rest)(struct rn__iowait *w))
+{
+    uintptr_t s = RN__IO_IDLE;
+
+    w->rest = rest;
+    return atomic_compare_exchange_strong(&w->state[RN__READ], &s, RN__IO_REST);
+}
+
+void rn__iowait_unrest(struct rn__iowait *w)
+{
+    uintptr_t s = RN__IO_REST;
+
+    (void)atomic_compare_exchange_strong(&w->state[RN__READ], &s, RN__IO_IDLE);
 }
 
 static void rest_here(struct rn__proc *p, struct rn__msg *m)

@@ -51,6 +51,7 @@ struct rn__iowait {
     atomic_bool attending; /* [A] */
     atomic_bool fired;     /* [A] REST ended, home must run `rest` */
     uint8_t how;           /* [C] RN__ADD_* */
+    bool unarmed;          /* [waiter] waits for a nudge or the deadline, not for the poller */
     bool merged;           /* [C] any direction wakes RN__READ (rn_wait_fd) */
     bool may_be_shared;    /* [C] the description may be open elsewhere: DEL before close */
     bool keep_fd;          /* [C] once closing */
@@ -87,6 +88,12 @@ bool rn__iowait_interrupt(struct rn__coro *co);
 /* No coroutine: `rest` is called on the home P, in the scheduler, once the read side is ready, its
  * deadline passes, or it is cancelled. 0, or the errors of add; then rest is not called. */
 int rn__iowait_rest(struct rn__iowait *w, void (*rest)(struct rn__iowait *w));
+
+/* REST only where nothing has happened yet: false, and no rest, where READY is latched already. */
+bool rn__iowait_try_rest(struct rn__iowait *w, void (*rest)(struct rn__iowait *w));
+
+/* Ends REST without a call of rest, by the coroutine that put it there; harmless where it has ended. */
+void rn__iowait_unrest(struct rn__iowait *w);
 
 /* The same for a w that nobody knows yet, at home on P `on`. What fails there calls rest. */
 int rn__iowait_rest_on(struct rn__iowait *w, struct rn__proc *on,
