@@ -78,6 +78,7 @@ static int open_port(rn_listener *ln, struct rn__port *port)
             return r;
         w->may_be_shared = true; /* by the other ports, at least */
         RN_CONTAINER(w, struct rn__port_slot, w)->ln = ln;
+        RN_CONTAINER(w, struct rn__port_slot, w)->port = port;
         atomic_store(&port->w, w);
     }
     if (atomic_load(&ln->cancelled)) /* after the store above: see rn_listener_cancel */
@@ -153,12 +154,25 @@ static struct rn__port *port_here(rn_listener *ln)
     return &ln->ports[rn_proc_id() - 1];
 }
 
-/* In the scheduler: an event, and nobody here to act on it. The next one is passed on too. */
+static void pass_on(struct rn__iowait *w);
+
+/* Nobody is present: puts the port to rest. What has been latched meanwhile, by the poller or by
+ * another P's nudge, is passed on first. On the port's own P. */
+static void rest_port(rn_listener *ln, struct rn__iowait *w)
+{
+    while (!rn__iowait_try_rest(w, pass_on)) {
+        rn__iowait_clear(w, RN__READ);
+        rn__listener_nudge(ln);
+    }
+}
+
+/* In the scheduler: an event while the port rested. Where somebody has come since, it is theirs. */
 static void pass_on(struct rn__iowait *w)
 {
-    rn__iowait_clear(w, RN__READ);
-    (void)rn__iowait_try_rest(w, pass_on);
-    rn__listener_nudge(RN_CONTAINER(w, struct rn__port_slot, w)->ln);
+    struct rn__port_slot *slot = RN_CONTAINER(w, struct rn__port_slot, w);
+
+    if (atomic_load(&slot->port->present) == 0)
+        rest_port(slot->ln, w);
 }
 
 /* Before the first accept(2): either it finds a connection, or whoever has an event for one sees
@@ -171,12 +185,8 @@ static void come(struct rn__port *port)
 
 static void go(rn_listener *ln, struct rn__port *port)
 {
-    if (atomic_fetch_sub(&port->present, 1) > 1 || port->w == NULL)
-        return;
-    while (!rn__iowait_try_rest(port->w, pass_on)) { /* an event came that nobody has acted on */
-        rn__iowait_clear(port->w, RN__READ);
-        rn__listener_nudge(ln);
-    }
+    if (atomic_fetch_sub(&port->present, 1) == 1 && port->w != NULL)
+        rest_port(ln, port->w);
 }
 
 static void take_turn(struct rn__port *port)

@@ -93,6 +93,7 @@ void rn__turns_pass(struct rn__turns *t);
 struct rn__port_slot {
     struct rn__iowait w; /* first */
     rn_listener *ln;     /* [C] */
+    struct rn__port *port; /* [C] */
 };
 
 _Static_assert(sizeof(struct rn__port_slot) <= RN__SLOT_BYTES, "a port fits its slot");
