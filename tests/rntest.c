@@ -17,9 +17,16 @@
 
 #define EXIT_SKIP 77
 
+/* gcc names its sanitizers by macros (UBSan has none), clang by features. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SLOWER 6
-#else
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
+    __has_feature(undefined_behavior_sanitizer)
+#define SLOWER 6
+#endif
+#endif
+#ifndef SLOWER
 #define SLOWER 1
 #endif
 
@@ -68,7 +75,7 @@ static int scale(void)
     return SLOWER * (by < 1 ? 1 : by);
 }
 
-static void run_child(const struct rntest *t, int out)
+static _Noreturn void run_child(const struct rntest *t, int out)
 {
     setpgid(0, 0);
     dup2(out, STDOUT_FILENO);
@@ -79,16 +86,19 @@ static void run_child(const struct rntest *t, int out)
     exit(0);
 }
 
-/* Waits for the child at most so long; false when its time was up. */
-static bool wait_child(pid_t pid, double seconds, int *status)
+/*
+ * Waits for the child's end at most so long; false when its time was up. The child stays a zombie,
+ * so that its number, which is its group's too, is nobody else's until it is reaped.
+ */
+static bool wait_child(pid_t pid, double seconds)
 {
     double until = seconds_now() + seconds;
     useconds_t pause = 200;
 
     for (;;) {
-        pid_t r = waitpid(pid, status, WNOHANG);
+        siginfo_t end = {0};
 
-        if (r == pid)
+        if (waitid(P_PID, (id_t)pid, &end, WEXITED | WNOHANG | WNOWAIT) == 0 && end.si_pid == pid)
             return true;
         if (seconds_now() > until)
             return false;
@@ -118,29 +128,51 @@ static void show_reason(int out, const char *name)
     printf("skip %s: %s\n", name, buf);
 }
 
-/* 0 passed, 1 failed, EXIT_SKIP skipped. */
-static int run(const struct rntest *t)
+/* A nameless file for a test's output; the harness cannot go on without. */
+static int open_output(void)
 {
     char name[] = "/tmp/rntest-out-XXXXXX";
-    int out = mkstemp(name), status = 0;
-    double start = seconds_now();
-    bool timed_out;
+    int out = mkostemp(name, O_CLOEXEC);
+
+    if (out < 0) {
+        perror("rntest: /tmp");
+        exit(1);
+    }
+    unlink(name);
+    return out;
+}
+
+/* The child that runs the test, leader of its group. */
+static pid_t start_child(const struct rntest *t, int out)
+{
     pid_t pid;
 
-    unlink(name);
     fflush(NULL);
     pid = fork();
     if (pid == 0)
         run_child(t, out);
-    timed_out = !wait_child(pid, (double)t->seconds * scale(), &status);
-    if (timed_out) {
-        kill(-pid, SIGABRT);
-        if (!wait_child(pid, 2, &status)) {
-            kill(-pid, SIGKILL);
-            waitpid(pid, &status, 0);
-        }
+    if (pid < 0) {
+        perror("rntest: fork");
+        exit(1);
     }
-    kill(-pid, SIGKILL); /* what it left behind */
+    setpgid(pid, pid); /* as the child does: whoever comes first */
+    return pid;
+}
+
+/* 0 passed, 1 failed, EXIT_SKIP skipped. */
+static int run(const struct rntest *t)
+{
+    int out = open_output(), status = 0;
+    double start = seconds_now();
+    pid_t pid = start_child(t, out);
+    bool timed_out = !wait_child(pid, (double)t->seconds * scale());
+
+    if (timed_out) {
+        kill(-pid, SIGABRT); /* a core, or a debugger's stop, tells where it hung */
+        wait_child(pid, 2);
+    }
+    kill(-pid, SIGKILL); /* itself where it still runs, and what it left behind */
+    waitpid(pid, &status, 0);
     if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SKIP && !timed_out) {
         show_reason(out, t->name);
         close(out);

@@ -3,8 +3,9 @@
  *
  *     RN_TEST(read_deadline_leaves_conn_usable) { CHECK_EQ(rn_read(...), -ETIME); }
  *
- * Link tests/rntest.c, which brings main: `prog [-l] [--no-fork] [NAME...]`. The last line printed is
- * "N passed, N failed, N skipped".
+ * Link tests/rntest.c, which brings main: `prog [-l] [--no-fork] [NAME...]`; NAME is any part of a
+ * name. A test ends by exit, so leak checkers run. Limits are 6 times longer under a sanitizer, and
+ * times RNTEST_TIMEOUT_SCALE. The last line printed is "N passed, N failed, N skipped".
  */
 #ifndef RNTEST_H
 #define RNTEST_H
@@ -29,8 +30,7 @@ _Noreturn void rntest_skip(const char *reason);
     static void rntest_body_##ident(void);                                                         \
     static __attribute__((constructor)) void rntest_add_##ident(void)                              \
     {                                                                                              \
-        static struct rntest t = {                                                                 \
-            .name = #ident, .fn = rntest_body_##ident, .seconds = (limit)};                        \
+        static struct rntest t = {.name = #ident, .fn = rntest_body_##ident, .seconds = (limit)};  \
         rntest_register(&t);                                                                       \
     }                                                                                              \
     static void rntest_body_##ident(void)
