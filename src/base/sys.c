@@ -429,10 +429,12 @@ int rn__sys_mmap(size_t len, int prot, int flags, void **ret)
     return r;
 }
 
-/* pthread_create returns its error; errno is set so that the one path of CALL serves. All signals
- * are blocked in the new thread: they stay with the threads of the program that knows them. */
+/* pthread_create returns its error; errno is set so that the one path of CALL serves. Signals are
+ * blocked in the new thread: they stay with the threads of the program that knows them. Not those
+ * that the thread brings upon itself: a blocked fault ends the process without its handler. */
 static int create_thread(void *(*fn)(void *), void *arg, size_t stack_bytes, pthread_t *t)
 {
+    static const int own_faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
     pthread_attr_t attr;
     sigset_t all, old;
     int e = pthread_attr_init(&attr);
@@ -440,6 +442,8 @@ static int create_thread(void *(*fn)(void *), void *arg, size_t stack_bytes, pth
     if (e == 0) {
         e = pthread_attr_setstacksize(&attr, stack_bytes);
         sigfillset(&all);
+        for (size_t i = 0; i < RN_COUNT_OF(own_faults); i++)
+            sigdelset(&all, own_faults[i]);
         pthread_sigmask(SIG_SETMASK, &all, &old);
         if (e == 0)
             e = pthread_create(t, &attr, fn, arg);

@@ -116,17 +116,25 @@ static int guard_by_mapping(char *low, size_t bytes)
     return r;
 }
 
+/* 0 where the marker stands and works. qemu-user answers 0 to advice that it does not know, so the
+ * first one is tried: a name that cannot be read is EFAULT, an empty one would be ENOENT. */
+static int guard_by_marker(char *low, size_t bytes)
+{
+    int r = pretend_no_markers ? -EINVAL : rn__sys_madvise(low, bytes, MADV_GUARD_INSTALL);
+
+    if (r == 0 && guard_way == UNKNOWN) {
+        if (rn__sys_openat(AT_FDCWD, low, O_RDONLY | O_CLOEXEC, 0) != -EFAULT)
+            return -EINVAL;
+        guard_way = MARKERS;
+    }
+    return r;
+}
+
 static int install_guard(char *low, size_t bytes)
 {
-    int r = -EINVAL;
-
     if (guard_way != MAPPINGS) {
-        if (!pretend_no_markers)
-            r = rn__sys_madvise(low, bytes, MADV_GUARD_INSTALL);
-        if (r == 0) {
-            guard_way = MARKERS;
-            return 0;
-        }
+        int r = guard_by_marker(low, bytes);
+
         if (r != -EINVAL)
             return r;
         count_mappings();
@@ -310,11 +318,15 @@ void rn__stack_no_markers(bool pretend)
 bool rn__stack_has_markers(void)
 {
     void *at;
-    bool yes;
+    bool yes = false;
 
-    if (rn__sys_mmap(4096, PROT_READ | PROT_WRITE, 0, &at) < 0)
-        return false;
-    yes = rn__sys_madvise(at, 4096, MADV_GUARD_INSTALL) == 0;
-    (void)rn__sys_munmap(at, 4096);
+    pthread_mutex_lock(&lock);
+    if (rn__sys_mmap(4096, PROT_READ | PROT_WRITE, 0, &at) == 0) {
+        guard_way = UNKNOWN;
+        yes = guard_by_marker(at, 4096) == 0;
+        guard_way = UNKNOWN; /* whoever comes next tries for itself */
+        (void)rn__sys_munmap(at, 4096);
+    }
+    pthread_mutex_unlock(&lock);
     return yes;
 }
