@@ -55,16 +55,16 @@ enum {
     HEAD_BYTES = 2048,
     BATCH = 512,
     IDLE_INFLIGHT = 64,
-    ERRORS_MAX = 100,           /* more, and the result would describe a broken server */
+    ERRORS_MAX = 100, /* more, and the result would describe a broken server */
     STALL_MS = 5000,
     RUN_SECONDS_MAX = 300,
     PIDS_MAX = 64,
-    SUB_BITS = 6,               /* histogram: 64 buckets per power of two, 1.6 % wide */
+    SUB_BITS = 6, /* histogram: 64 buckets per power of two, 1.6 % wide */
     BUCKETS = 64 << SUB_BITS
 };
 
 enum mode { ECHO, HTTP, HTTP_CLOSE, IDLE };
-static const char *const mode_names[] = { "echo", "http", "http-close", "idle" };
+static const char *const mode_names[] = {"echo", "http", "http-close", "idle"};
 
 enum state { CLOSED, CONNECTING, WAITING, EXPECT_EOF };
 
@@ -72,14 +72,14 @@ struct conn {
     int fd;
     enum state state;
     bool in_flight, head_done;
-    size_t len;                 /* bytes of the answer in buf */
-    uint64_t body_left;         /* valid once head_done */
+    size_t len;         /* bytes of the answer in buf */
+    uint64_t body_left; /* valid once head_done */
     int64_t start_ns;
     char buf[HEAD_BYTES];
 };
 
 struct cpu {
-    int64_t run_ns, wait_ns;    /* on a CPU; runnable but waiting for one (-1: not known) */
+    int64_t run_ns, wait_ns; /* on a CPU; runnable but waiting for one (-1: not known) */
 };
 
 struct sample {
@@ -96,7 +96,7 @@ static struct {
     bool gate;
     pid_t pids[PIDS_MAX], server_softirqd, client_softirqd;
     unsigned n_pids;
-} opt = { .path = "/", .conns = 64 };
+} opt = {.path = "/", .conns = 64};
 
 static struct conn *conns;
 static int poller;
@@ -153,7 +153,8 @@ static double quantile_us(double q)
         seen += hist[i];
         if (seen > rank)
             return ((double)((uint64_t)(i - (shift << SUB_BITS)) << shift) +
-                    (double)(1ull << shift) / 2) / 1e3;
+                    (double)(1ull << shift) / 2) /
+                   1e3;
     }
     return (double)latency_max_ns / 1e3;
 }
@@ -216,7 +217,7 @@ static void add_process(const char *pid, struct cpu *sum)
 
 static struct cpu read_cpu(const pid_t *pids, unsigned n)
 {
-    struct cpu sum = { 0, 0 };
+    struct cpu sum = {0, 0};
     char pid[16];
 
     for (unsigned i = 0; i < n; i++) {
@@ -256,8 +257,8 @@ static void close_window(void)
 static int make_socket(int flags)
 {
     static unsigned turn;
-    struct sockaddr_in from = { .sin_family = AF_INET };
-    struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+    struct sockaddr_in from = {.sin_family = AF_INET};
+    struct linger reset = {.l_onoff = 1, .l_linger = 0};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0), one = 1;
 
     if (fd < 0)
@@ -272,15 +273,16 @@ static int make_socket(int flags)
 
 static int connect_socket(int fd)
 {
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(opt.port),
-                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons(opt.port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 
     return connect(fd, (struct sockaddr *)&to, sizeof to) < 0 ? -errno : 0;
 }
 
 static void watch(struct conn *c, int op, uint32_t events)
 {
-    struct epoll_event ev = { .events = events, .data.ptr = c };
+    struct epoll_event ev = {.events = events, .data.ptr = c};
 
     if (epoll_ctl(poller, op, c->fd, &ev) < 0)
         die("epoll_ctl: %s", strerror(errno));
@@ -289,7 +291,7 @@ static void watch(struct conn *c, int op, uint32_t events)
 /* A connection that stays: made while nothing is measured, so it may block. */
 static void open_lasting(struct conn *c)
 {
-    struct timeval limit = { .tv_sec = 5 };
+    struct timeval limit = {.tv_sec = 5};
     int one = 1, r;
 
     c->fd = make_socket(0);
@@ -316,7 +318,7 @@ static void fail(struct conn *c, const char *why)
         die("an idle connection failed");
     close(c->fd);
     c->state = CLOSED;
-    issued -= c->in_flight;     /* a fixed number of requests means answered ones */
+    issued -= c->in_flight; /* a fixed number of requests means answered ones */
     c->in_flight = false;
     if (opt.mode != HTTP_CLOSE)
         open_lasting(c);
@@ -328,8 +330,8 @@ static int send_request(struct conn *c)
 {
     ssize_t n;
 
-    if (opt.mode == ECHO)       /* each connection its own bytes, to notice a mix-up */
-        memcpy(request, &(uint64_t){ (uint64_t)(c - conns) }, sizeof(uint64_t));
+    if (opt.mode == ECHO) /* each connection its own bytes, to notice a mix-up */
+        memcpy(request, &(uint64_t){(uint64_t)(c - conns)}, sizeof(uint64_t));
     n = send(c->fd, request, request_len, MSG_NOSIGNAL);
     if (n == (ssize_t)request_len)
         return 1;
@@ -392,7 +394,7 @@ static void finish(struct conn *c)
         c->state = CLOSED;
     }
     if (opt.mode == IDLE)
-        c = &conns[issued % opt.conns];     /* the next one that had no request yet */
+        c = &conns[issued % opt.conns]; /* the next one that had no request yet */
     start(c, now);
 }
 
@@ -499,7 +501,7 @@ static void on_echo(struct conn *c)
     c->len += (size_t)n;
     if (c->len < MESSAGE_BYTES)
         return;
-    memcpy(request, &(uint64_t){ (uint64_t)(c - conns) }, sizeof(uint64_t));
+    memcpy(request, &(uint64_t){(uint64_t)(c - conns)}, sizeof(uint64_t));
     if (c->len > MESSAGE_BYTES || memcmp(c->buf, request, MESSAGE_BYTES)) {
         fail(c, "the echo differs");
         return;
@@ -600,31 +602,56 @@ static void wait_for(bool end_of_input)
 static void parse_options(int argc, char **argv)
 {
     static const struct option known[] = {
-        { "port", 1, NULL, 'p' },   { "path", 1, NULL, 'u' },     { "conns", 1, NULL, 'c' },
-        { "seconds", 1, NULL, 's' }, { "warmup", 1, NULL, 'w' },  { "requests", 1, NULL, 'n' },
-        { "gate", 0, NULL, 'g' },   { "pid", 1, NULL, 'P' },
-        { "server-softirqd", 1, NULL, 'S' }, { "client-softirqd", 1, NULL, 'C' },
-        { NULL, 0, NULL, 0 },
+        {"port", 1, NULL, 'p'},
+        {"path", 1, NULL, 'u'},
+        {"conns", 1, NULL, 'c'},
+        {"seconds", 1, NULL, 's'},
+        {"warmup", 1, NULL, 'w'},
+        {"requests", 1, NULL, 'n'},
+        {"gate", 0, NULL, 'g'},
+        {"pid", 1, NULL, 'P'},
+        {"server-softirqd", 1, NULL, 'S'},
+        {"client-softirqd", 1, NULL, 'C'},
+        {NULL, 0, NULL, 0},
     };
     int o;
 
     while ((o = getopt_long(argc, argv, "", known, NULL)) != -1) {
         switch (o) {
-        case 'p': opt.port = (uint16_t)strtoul(optarg, NULL, 10); break;
-        case 'u': opt.path = optarg; break;
-        case 'c': opt.conns = (unsigned)strtoul(optarg, NULL, 10); break;
-        case 's': opt.seconds = strtod(optarg, NULL); break;
-        case 'w': opt.warmup = strtod(optarg, NULL); break;
-        case 'n': opt.requests = strtoull(optarg, NULL, 10); break;
-        case 'g': opt.gate = true; break;
-        case 'S': opt.server_softirqd = (pid_t)strtol(optarg, NULL, 10); break;
-        case 'C': opt.client_softirqd = (pid_t)strtol(optarg, NULL, 10); break;
+        case 'p':
+            opt.port = (uint16_t)strtoul(optarg, NULL, 10);
+            break;
+        case 'u':
+            opt.path = optarg;
+            break;
+        case 'c':
+            opt.conns = (unsigned)strtoul(optarg, NULL, 10);
+            break;
+        case 's':
+            opt.seconds = strtod(optarg, NULL);
+            break;
+        case 'w':
+            opt.warmup = strtod(optarg, NULL);
+            break;
+        case 'n':
+            opt.requests = strtoull(optarg, NULL, 10);
+            break;
+        case 'g':
+            opt.gate = true;
+            break;
+        case 'S':
+            opt.server_softirqd = (pid_t)strtol(optarg, NULL, 10);
+            break;
+        case 'C':
+            opt.client_softirqd = (pid_t)strtol(optarg, NULL, 10);
+            break;
         case 'P':
             if (opt.n_pids == PIDS_MAX)
                 die("more than %d --pid", PIDS_MAX);
             opt.pids[opt.n_pids++] = (pid_t)strtol(optarg, NULL, 10);
             break;
-        default: exit(2);
+        default:
+            exit(2);
         }
     }
     for (o = 0; o < 4 && (optind >= argc || strcmp(argv[optind], mode_names[o])); o++)
@@ -653,7 +680,8 @@ static void set_up(void)
         request_len = MESSAGE_BYTES;
         memset(request, 'x', request_len);
     } else {
-        request_len = (size_t)snprintf(request, sizeof request,
+        request_len = (size_t)snprintf(
+            request, sizeof request,
             "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUser-Agent: load\r\n%s\r\n", opt.path,
             opt.port, opt.mode == HTTP_CLOSE ? "Connection: close\r\n" : "");
     }

@@ -86,9 +86,8 @@ static bool parse_balance(const char *text, enum rn_balance *ret)
     static const struct {
         const char *name;
         enum rn_balance value;
-    } known[] = {{"place", RN_BALANCE_PLACE},
-                 {"exclusive", RN_BALANCE_EXCLUSIVE},
-                 {"one", RN_BALANCE_ONE}};
+    } known[] = {
+        {"place", RN_BALANCE_PLACE}, {"exclusive", RN_BALANCE_EXCLUSIVE}, {"one", RN_BALANCE_ONE}};
 
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (__builtin_strcmp(text, known[i].name) == 0) {
@@ -124,12 +123,10 @@ static bool parse_option(int c, struct echo *e)
 
 int cmd_echo(int argc, char **argv)
 {
-    static const struct option longs[] = {{"procs", required_argument, NULL, 'p'},
-                                          {"max-conns", required_argument, NULL, 'm'},
-                                          {"balance", required_argument, NULL, 'b'},
-                                          {"rest", no_argument, NULL, 'r'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {0}};
+    static const struct option longs[] = {
+        {"procs", required_argument, NULL, 'p'},   {"max-conns", required_argument, NULL, 'm'},
+        {"balance", required_argument, NULL, 'b'}, {"rest", no_argument, NULL, 'r'},
+        {"help", no_argument, NULL, 'h'},          {0}};
     struct echo e = {0};
     int c, r;
 

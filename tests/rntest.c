@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -78,6 +79,7 @@ static int scale(void)
 static _Noreturn void run_child(const struct rntest *t, int out)
 {
     setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* Meson's own time limit kills only the harness */
     dup2(out, STDOUT_FILENO);
     dup2(out, STDERR_FILENO);
     close(out);

@@ -51,7 +51,7 @@ static void die(const char *what)
 
 static void add(int fd)
 {
-    struct epoll_event ev = { .events = EPOLLIN, .data.fd = fd };
+    struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
 
     if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &ev) < 0)
         die("epoll_ctl");
@@ -59,8 +59,8 @@ static void add(int fd)
 
 static void open_listener(uint16_t port)
 {
-    struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(port),
-                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in sa = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int one = 1;
 
     listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -39,18 +39,18 @@ typedef struct rn_listen_options {
 } rn_listen_options;
 
 typedef struct rn_dial_options {
-    rn_time deadline;     /* absolute, for the whole dial; 0: none */
-    const char *local;    /* address to bind to first, like "127.0.0.2:0"; NULL: the kernel's choice */
-    bool delay;           /* leave Nagle on (TCP_NODELAY off) */
+    rn_time deadline;  /* absolute, for the whole dial; 0: none */
+    const char *local; /* address to bind to first, like "127.0.0.2:0"; NULL: the kernel's choice */
+    bool delay;        /* leave Nagle on (TCP_NODELAY off) */
     uint64_t reserved[4]; /* zero */
 } rn_dial_options;
 
 /* How connections find their P; see docs/design/net.md for what was measured. */
 enum rn_balance {
-    RN_BALANCE_PLACE = 0,  /* all Ps accept (EPOLLEXCLUSIVE), then the least loaded one gets it */
-    RN_BALANCE_EXCLUSIVE,  /* all Ps accept (EPOLLEXCLUSIVE), each keeps what it accepted */
-    RN_BALANCE_ONE,        /* one P accepts, then the least loaded one gets it */
-    RN_BALANCE_REUSE_PORT  /* rn_serve only: a socket for each P; the kernel hashes */
+    RN_BALANCE_PLACE = 0, /* all Ps accept (EPOLLEXCLUSIVE), then the least loaded one gets it */
+    RN_BALANCE_EXCLUSIVE, /* all Ps accept (EPOLLEXCLUSIVE), each keeps what it accepted */
+    RN_BALANCE_ONE,       /* one P accepts, then the least loaded one gets it */
+    RN_BALANCE_REUSE_PORT /* rn_serve only: a socket for each P; the kernel hashes */
 };
 
 typedef struct rn_serve_options {
@@ -64,9 +64,12 @@ typedef struct rn_serve_options {
     uint64_t reserved[4];   /* zero */
 } rn_serve_options;
 
+/* For C++, which has no designated initialisers before C++20. */
+/* clang-format off */
 #define RN_LISTEN_OPTIONS_INIT {0}
 #define RN_DIAL_OPTIONS_INIT {0}
 #define RN_SERVE_OPTIONS_INIT {0}
+/* clang-format on */
 
 /* Directions for rn_wait_fd. */
 enum { RN_READABLE = 1, RN_WRITABLE = 2 };

@@ -20,18 +20,11 @@ typedef struct rn_waitgroup {
     uint64_t space[4];
 } rn_waitgroup;
 
-#define RN_MUTEX_INIT                                                                              \
-    {                                                                                              \
-        {                                                                                          \
-            0                                                                                      \
-        }                                                                                          \
-    }
-#define RN_WAITGROUP_INIT                                                                          \
-    {                                                                                              \
-        {                                                                                          \
-            0                                                                                      \
-        }                                                                                          \
-    }
+/* For C++, which has no designated initialisers before C++20. */
+/* clang-format off */
+#define RN_MUTEX_INIT {{0}}
+#define RN_WAITGROUP_INIT {{0}}
+/* clang-format on */
 
 /*
  * rn_mutex_lock - lock, parking the coroutine while another holds it

@@ -30,23 +30,26 @@ typedef struct rn_run_options {
     /* Called with one line without newline; NULL: standard error. Any thread, one at a time. */
     void (*log)(void *arg, const char *line);
     void *log_arg;
-    const rn_alloc *alloc;  /* NULL: malloc, realloc, free. Copied */
-    bool keep_sigpipe;      /* leave SIGPIPE as it is: by default SIG_DFL becomes SIG_IGN */
-    bool no_fault_handler;  /* install no SIGSEGV handler: a stack overflow is then silent */
-    bool keep_nofile;       /* leave the soft RLIMIT_NOFILE: by default it is raised to the hard */
-    uint64_t reserved[4];   /* zero */
+    const rn_alloc *alloc; /* NULL: malloc, realloc, free. Copied */
+    bool keep_sigpipe;     /* leave SIGPIPE as it is: by default SIG_DFL becomes SIG_IGN */
+    bool no_fault_handler; /* install no SIGSEGV handler: a stack overflow is then silent */
+    bool keep_nofile;      /* leave the soft RLIMIT_NOFILE: by default it is raised to the hard */
+    uint64_t reserved[4];  /* zero */
 } rn_run_options;
 
 /* How a coroutine is set up. All zero is the default. */
 typedef struct rn_go_options {
-    const char *name;     /* for dumps and messages; not copied, must outlive the coroutine */
-    size_t stack_bytes;   /* address space, guard included, rounded up to a power of two; 0: as run */
-    int proc;             /* 1..rn_procs(): this P and no other; 0: here, or whoever steals it */
+    const char *name;   /* for dumps and messages; not copied, must outlive the coroutine */
+    size_t stack_bytes; /* address space, guard included, rounded up to a power of two; 0: as run */
+    int proc;           /* 1..rn_procs(): this P and no other; 0: here, or whoever steals it */
     uint64_t reserved[4]; /* zero */
 } rn_go_options;
 
+/* For C++, which has no designated initialisers before C++20. */
+/* clang-format off */
 #define RN_RUN_OPTIONS_INIT {0}
 #define RN_GO_OPTIONS_INIT {0}
+/* clang-format on */
 
 /*
  * rn_run - run a function as the first coroutine, with the caller's thread as P 0

@@ -9,7 +9,7 @@
 #define RN_LIKELY(x) __builtin_expect(!!(x), 1)
 #define RN_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
-#define RN_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define RN_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define RN_COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Two objects that different threads write must not share one of these. */

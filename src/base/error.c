@@ -80,7 +80,8 @@ const char *rn_version(void)
 void rn__assert_failed(const char *cond, const char *file, int line)
 {
     char text[256];
-    int n = snprintf(text, sizeof text, "runnel: broken invariant: %s at %s:%d\n", cond, file, line);
+    int n = snprintf(text, sizeof text, "runnel: broken invariant: %s at %s:%d\n", cond, file,
+                     line);
 
     rn__panic_write(text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
     abort();

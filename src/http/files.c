@@ -21,8 +21,7 @@
 
 int rn__files_open(int root, const char *name, int flags)
 {
-    return rn__sys_openat2(root, name, flags | O_CLOEXEC,
-                           RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+    return rn__sys_openat2(root, name, flags | O_CLOEXEC, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 }
 
 void rn__files_init(struct rn__files *f, int root)
@@ -155,8 +154,13 @@ static int make(const char *name, int fd, const struct stat *st, struct rn__file
 
     if (e == NULL)
         return -ENOMEM;
-    *e = (struct rn__file){.users = 1, .fd = -1, .st = *st, .name = text, .head = text + name_len,
-                           .bytes = text + name_len + HEAD_ROOM, .hash = hash_of(name)};
+    *e = (struct rn__file){.users = 1,
+                           .fd = -1,
+                           .st = *st,
+                           .name = text,
+                           .head = text + name_len,
+                           .bytes = text + name_len + HEAD_ROOM,
+                           .hash = hash_of(name)};
     rn__list_init(&e->lru);
     memcpy(text, name, name_len);
     e->head_len = write_head(text + name_len, name, st);

@@ -62,13 +62,38 @@ struct input {
 #define H 8
 
 static const uint8_t classes[256] = {
-    ['0' ... '9'] = T | P | Q | H, ['A' ... 'Z'] = T | P | Q | H, ['a' ... 'z'] = T | P | Q | H,
-    ['-'] = T | P | Q | H, ['.'] = T | P | Q | H, ['_'] = T | P | Q | H, ['~'] = T | P | Q | H,
-    ['!'] = T | P | Q | H, ['$'] = T | P | Q | H, ['&'] = T | P | Q | H, ['\''] = T | P | Q | H,
-    ['*'] = T | P | Q | H, ['+'] = T | P | Q | H, ['('] = P | Q | H, [')'] = P | Q | H,
-    [';'] = P | Q | H, ['='] = P | Q | H, [','] = P | Q, ['/'] = P | Q, [':'] = P | Q,
-    ['@'] = P | Q, ['%'] = T | P | Q | H, ['['] = P | Q, [']'] = P | Q, ['^'] = T | P | Q,
-    ['|'] = T | P | Q, ['`'] = T | Q, ['?'] = Q, ['{'] = Q, ['}'] = Q, ['\\'] = Q, ['#'] = T,
+    ['0' ... '9'] = T | P | Q | H,
+    ['A' ... 'Z'] = T | P | Q | H,
+    ['a' ... 'z'] = T | P | Q | H,
+    ['-'] = T | P | Q | H,
+    ['.'] = T | P | Q | H,
+    ['_'] = T | P | Q | H,
+    ['~'] = T | P | Q | H,
+    ['!'] = T | P | Q | H,
+    ['$'] = T | P | Q | H,
+    ['&'] = T | P | Q | H,
+    ['\''] = T | P | Q | H,
+    ['*'] = T | P | Q | H,
+    ['+'] = T | P | Q | H,
+    ['('] = P | Q | H,
+    [')'] = P | Q | H,
+    [';'] = P | Q | H,
+    ['='] = P | Q | H,
+    [','] = P | Q,
+    ['/'] = P | Q,
+    [':'] = P | Q,
+    ['@'] = P | Q,
+    ['%'] = T | P | Q | H,
+    ['['] = P | Q,
+    [']'] = P | Q,
+    ['^'] = T | P | Q,
+    ['|'] = T | P | Q,
+    ['`'] = T | Q,
+    ['?'] = Q,
+    ['{'] = Q,
+    ['}'] = Q,
+    ['\\'] = Q,
+    ['#'] = T,
 };
 
 static inline bool is_class(char c, unsigned mask)
@@ -523,7 +548,7 @@ static int finish_head(struct rn__http_request *req)
     unsigned seen = req->seen;
 
     if (req->minor == 1 && !(seen & SEEN_HOST))
-        return refuse(req, 400, "HTTP/1.1 request without Host"); /* 3.2 */
+        return refuse(req, 400, "HTTP/1.1 request without Host");                        /* 3.2 */
     req->keep_alive = !(seen & ASKED_CLOSE) && (req->minor == 1 || (seen & ASKED_KEEP)); /* 9.3 */
     /* RFC 9110 10.1.1 and 7.8: in a 1.0 request both are to be ignored. */
     req->expect_continue = req->minor == 1 && (seen & ASKED_CONTINUE);
@@ -692,8 +717,8 @@ ssize_t rn__http_parse(struct rn__http_request *req, const char *buf, size_t len
 
     if (limits != NULL) {
         max_head_len = choose_limit(limits->max_head_len, DEFAULT_HEAD_LEN, MOST_HEAD_LEN);
-        in.max_target_len =
-            (uint32_t)choose_limit(limits->max_target_len, DEFAULT_TARGET_LEN, MOST_HEAD_LEN);
+        in.max_target_len = (uint32_t)choose_limit(limits->max_target_len, DEFAULT_TARGET_LEN,
+                                                   MOST_HEAD_LEN);
         in.max_fields = (unsigned)choose_limit(limits->max_fields, RN__HTTP_MAX_FIELDS,
                                                RN__HTTP_MAX_FIELDS);
     }

@@ -48,11 +48,11 @@ enum rn__http_method {
     RN__HTTP_PATCH
 };
 
-enum rn__http_form {           /* RFC 9112 3.2 */
-    RN__HTTP_ORIGIN = 1,       /* /where?q=now */
-    RN__HTTP_ABSOLUTE,         /* http://host/where?q=now */
-    RN__HTTP_AUTHORITY,        /* host:port, CONNECT only */
-    RN__HTTP_ASTERISK          /* *, OPTIONS only */
+enum rn__http_form {                      /* RFC 9112 3.2 */
+                     RN__HTTP_ORIGIN = 1, /* /where?q=now */
+                     RN__HTTP_ABSOLUTE,   /* http://host/where?q=now */
+                     RN__HTTP_AUTHORITY,  /* host:port, CONNECT only */
+                     RN__HTTP_ASTERISK    /* *, OPTIONS only */
 };
 
 /* A piece of the caller's buffer; at is NULL where the request has no such piece. */
@@ -93,7 +93,7 @@ struct rn__http_request {
     uint8_t seen; /* which of the fields below occurred */
 
     /* the result */
-    bool chunked;            /* Transfer-Encoding is exactly "chunked" */
+    bool chunked; /* Transfer-Encoding is exactly "chunked" */
     bool has_content_length;
     bool keep_alive;         /* the client lets the connection be used again */
     bool expect_continue;    /* 1.1 and Expect: 100-continue */

@@ -17,9 +17,9 @@
 #define BACKOFF_FIRST (5 * RN_MILLISECOND)
 #define BACKOFF_MOST RN_SECOND
 
-enum class { SKIP, BACK_OFF, FATAL };
+enum accept_class { SKIP, BACK_OFF, FATAL };
 
-static enum class classify(int e)
+static enum accept_class classify(int e)
 {
     switch (-e) {
     case ECONNABORTED:

@@ -88,10 +88,8 @@ static struct rn__addr from_v6(struct in6_addr ip, uint16_t port, uint32_t scope
 {
     struct rn__addr a = {.len = sizeof a.in6};
 
-    a.in6 = (struct sockaddr_in6){.sin6_family = AF_INET6,
-                                  .sin6_port = htons(port),
-                                  .sin6_addr = ip,
-                                  .sin6_scope_id = scope};
+    a.in6 = (struct sockaddr_in6){
+        .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = ip, .sin6_scope_id = scope};
     return a;
 }
 

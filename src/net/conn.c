@@ -282,8 +282,7 @@ static ssize_t read_some(rn_conn *c, const struct iovec *iov, int n, size_t room
             rn__iowait_clear(&c->w, RN__READ);
             got = try_read(c, iov, n);
             if (RN_LIKELY(got > 0)) {
-                c->drained =
-                    c->is_tcp && (size_t)got < room && !(rn__iowait_seen(&c->w) & no_skip);
+                c->drained = c->is_tcp && (size_t)got < room && !(rn__iowait_seen(&c->w) & no_skip);
                 return got;
             }
             if (got != -EAGAIN) {

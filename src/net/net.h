@@ -33,29 +33,29 @@ struct unread;
 
 struct rn__turns {
     _Atomic uint32_t lock;
-    uint32_t granted;       /* [L] turns passed to somebody who was not yet waiting */
-    struct rn__fifo queue;  /* [L] */
+    uint32_t granted;      /* [L] turns passed to somebody who was not yet waiting */
+    struct rn__fifo queue; /* [L] */
 };
 
 struct rn_conn {
     struct rn__iowait w; /* first: a conn is a slot */
     _Atomic uint32_t gate;
-    int write_error;         /* [writer] poison, 0 or -errno */
+    int write_error; /* [writer] poison, 0 or -errno */
     struct rn__turns turns;
     struct unread *unread;   /* [reader] */
     struct rn__coro *closer; /* set before CLOSING */
     rn_handler handler;      /* [C] once started or resting */
     void *handler_arg;
     _Atomic(struct serve *) serve; /* counts it; NULL: nobody's */
-    size_t stack_bytes;      /* of the handler */
-    uint16_t lingered_kib;   /* thrown away so far */
-    bool is_socket;          /* [C] else a pipe */
-    bool is_tcp;             /* [C] */
-    bool resting;            /* [reader] a handler waits for it to become readable */
-    bool drained;            /* [reader] the last read left nothing, and no edge came since */
-    bool saw_eof;            /* [reader] */
-    bool failed;             /* [A-ish] a read or write met an error of the kernel's: no linger */
-    bool want_linger;        /* [owner] the peer may still be sending: linger in any case */
+    size_t stack_bytes;            /* of the handler */
+    uint16_t lingered_kib;         /* thrown away so far */
+    bool is_socket;                /* [C] else a pipe */
+    bool is_tcp;                   /* [C] */
+    bool resting;                  /* [reader] a handler waits for it to become readable */
+    bool drained;                  /* [reader] the last read left nothing, and no edge came since */
+    bool saw_eof;                  /* [reader] */
+    bool failed;      /* [A-ish] a read or write met an error of the kernel's: no linger */
+    bool want_linger; /* [owner] the peer may still be sending: linger in any case */
 };
 
 _Static_assert(sizeof(struct rn_conn) <= RN__SLOT_BYTES, "a conn fits its slot");
@@ -91,8 +91,8 @@ void rn__turns_pass(struct rn__turns *t);
 
 /* A port's I/O wait: a slot that knows its listener. */
 struct rn__port_slot {
-    struct rn__iowait w; /* first */
-    rn_listener *ln;     /* [C] */
+    struct rn__iowait w;   /* first */
+    rn_listener *ln;       /* [C] */
     struct rn__port *port; /* [C] */
 };
 
@@ -106,10 +106,10 @@ _Static_assert(sizeof(struct rn__port_slot) <= RN__SLOT_BYTES, "a port fits its 
 struct rn__port {
     _Atomic(struct rn__iowait *) w; /* made by the first acceptor on that P */
     struct rn__turns turns;
-    uint32_t users;          /* [P] acceptors that have or await the turn */
+    uint32_t users;           /* [P] acceptors that have or await the turn */
     _Atomic uint32_t present; /* [P] writes: calls and loops of accept here; 0: the port rests */
-    rn_conn *spare;      /* [P] a slot for the next connection, so that none is lost for memory */
-    rn_time backoff_ns;  /* [P] 0: none */
+    rn_conn *spare;     /* [P] a slot for the next connection, so that none is lost for memory */
+    rn_time backoff_ns; /* [P] 0: none */
 };
 
 struct rn_listener {
@@ -133,7 +133,7 @@ int rn__accept_hold(rn_listener *ln);
 void rn__listener_nudge(rn_listener *ln); /* acceptors on every P look again; any P */
 
 /* serve.c */
-void rn__serve_forget(rn_conn *c); /* it is closed */
+void rn__serve_forget(rn_conn *c);   /* it is closed */
 bool rn__serve_draining(rn_conn *c); /* its server ends: finish what is under way, then close */
 
 /* addr.c */

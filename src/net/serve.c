@@ -24,9 +24,9 @@ struct serve {
     rn_handler fn;
     void *arg;
     int max_conns;
-    _Atomic int conns;    /* open now */
-    atomic_bool draining; /* no more accepts; resting connections are cancelled */
-    _Atomic int result;   /* why the acceptors ended */
+    _Atomic int conns;      /* open now */
+    atomic_bool draining;   /* no more accepts; resting connections are cancelled */
+    _Atomic int result;     /* why the acceptors ended */
     rn_waitgroup accepting; /* acceptors */
     rn_waitgroup alive;     /* connections */
 };
@@ -196,8 +196,8 @@ static int start_acceptors(struct serve *s, struct acceptor *acceptors, int n)
     for (i = 0; i < n && r == 0; i++) {
         rn_go_options how = {.name = "accept", .proc = n == 1 ? 0 : i + 1};
 
-        acceptors[i] =
-            (struct acceptor){.serve = s, .ln = s->listeners[s->n_listeners == 1 ? 0 : i]};
+        acceptors[i] = (struct acceptor){.serve = s,
+                                         .ln = s->listeners[s->n_listeners == 1 ? 0 : i]};
         rn_waitgroup_add(&s->accepting, 1);
         r = rn_go_with(&how, acceptor, &acceptors[i]);
         if (r < 0)

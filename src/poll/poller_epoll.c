@@ -75,11 +75,10 @@ static void epoll_close(struct rn__poller *poller)
 static int epoll_add(struct rn__poller *poller, int fd, uint64_t tag, unsigned how)
 {
     /* EPOLLEXCLUSIVE allows neither EPOLLRDHUP nor EPOLLPRI; a listener has no use for them. */
-    struct epoll_event ev = {
-        .events = how == RN__ADD_SHARED
-                      ? EPOLLIN | EPOLLET | EPOLLEXCLUSIVE
-                      : EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | (uint32_t)EPOLLET,
-        .data.u64 = tag};
+    struct epoll_event ev = {.events = how == RN__ADD_SHARED ? EPOLLIN | EPOLLET | EPOLLEXCLUSIVE
+                                                             : EPOLLIN | EPOLLOUT | EPOLLRDHUP |
+                                                                   EPOLLPRI | (uint32_t)EPOLLET,
+                             .data.u64 = tag};
 
     if (tag == RN__TAG_WAKE)
         return -EINVAL;

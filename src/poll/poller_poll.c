@@ -16,9 +16,9 @@
 
 struct poller {
     struct rn__poller base;
-    int wake_fd;          /* in slot 0, always armed */
-    struct pollfd *fds;   /* n of them, room allocated */
-    uint64_t *tags;       /* beside fds */
+    int wake_fd;        /* in slot 0, always armed */
+    struct pollfd *fds; /* n of them, room allocated */
+    uint64_t *tags;     /* beside fds */
     uint32_t n, room;
     uint32_t *slot_of_fd; /* 0: not added (slot 0 is never a user's) */
     uint32_t fd_room;

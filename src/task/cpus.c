@@ -41,7 +41,8 @@ static bool find_group(const char *groups, const char *controller, char *path, s
 {
     for (const char *line = groups; *line != '\0';) {
         const char *end = strchrnul(line, '\n'), *names = memchr(line, ':', (size_t)(end - line));
-        const char *group = names == NULL ? NULL : memchr(names + 1, ':', (size_t)(end - names - 1));
+        const char *group = names == NULL ? NULL
+                                          : memchr(names + 1, ':', (size_t)(end - names - 1));
 
         if (group != NULL) {
             size_t len = (size_t)(group - names - 1), want = strlen(controller);

@@ -222,7 +222,8 @@ static struct rn__proc *least_loaded(struct rn__proc *self, uint32_t *load)
         struct rn__proc *p = rt->procs[i];
         uint32_t n = atomic_load_explicit(&p->load, memory_order_relaxed);
 
-        if (n < *load && atomic_load_explicit(&p->turn, memory_order_relaxed) > self->now - STALLED) {
+        if (n < *load &&
+            atomic_load_explicit(&p->turn, memory_order_relaxed) > self->now - STALLED) {
             best = p;
             *load = n;
         }
@@ -440,7 +441,8 @@ int rn__iowait_wait(struct rn__iowait *w, int dir, const struct rn__wait_kind *w
         else
             attend(w);
     }
-    if ((r < 0 || home == NULL) && atomic_compare_exchange_strong(&w->state[dir], &self, RN__IO_IDLE))
+    if ((r < 0 || home == NULL) &&
+        atomic_compare_exchange_strong(&w->state[dir], &self, RN__IO_IDLE))
         return r; /* 0 without a home: its add failed on another P; try again here */
     rn__park(why, w);
     if (rn__is_cancelled(co))

@@ -33,19 +33,19 @@
 enum { RN__IO_IDLE, RN__IO_READY, RN__IO_REST, RN__IO_COROUTINE };
 
 struct rn__iowait {
-    _Atomic uintptr_t state[2];     /* [A] see above; above RN__IO_REST it is a coroutine */
-    _Atomic uint64_t life;          /* [A] generation << 1 | cancelled; odd generation: in use */
+    _Atomic uintptr_t state[2];      /* [A] see above; above RN__IO_REST it is a coroutine */
+    _Atomic uint64_t life;           /* [A] generation << 1 | cancelled; odd generation: in use */
     _Atomic(struct rn__proc *) home; /* [A] NULL: in no poller */
-    _Atomic rn_time deadline[2];    /* [A] 0: none; 1: passed when it was set */
-    struct rn__timer timer[2];      /* [home] */
-    struct rn__msg attend;          /* in home's inbox while `attending` */
+    _Atomic rn_time deadline[2];     /* [A] 0: none; 1: passed when it was set */
+    struct rn__timer timer[2];       /* [home] */
+    struct rn__msg attend;           /* in home's inbox while `attending` */
     void (*rest)(struct rn__iowait *w); /* on home, in the scheduler, when REST ended */
     void (*drop)(struct rn__iowait *w); /* the runtime ended with it in use; may be NULL */
-    struct rn__snode free_link;            /* while free */
-    _Atomic(struct rn__coro *) closer;     /* home is to free it, and to ready this one */
-    struct rn__proc *counted; /* the P in whose load it is; NULL: none */
-    uint32_t index; /* [C] */
-    int fd;         /* [C] while in use */
+    struct rn__snode free_link;         /* while free */
+    _Atomic(struct rn__coro *) closer;  /* home is to free it, and to ready this one */
+    struct rn__proc *counted;           /* the P in whose load it is; NULL: none */
+    uint32_t index;                     /* [C] */
+    int fd;                             /* [C] while in use */
     _Atomic uint8_t seen;  /* [A] flags reported so far: RN__HUP ERR RDHUP PRI; sticky */
     _Atomic uint8_t ready; /* [A] merged: directions reported so far */
     atomic_bool attending; /* [A] */

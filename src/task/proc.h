@@ -49,15 +49,15 @@ struct rn__proc_stats { /* single writer, relaxed */
 
 struct rn__proc {
     /* Hot, owner only. */
-    struct rn__runtime *rt;   /* [C] */
-    struct rn__coro *current; /* [P] the running coroutine, or &sched */
-    struct rn__fifo runq;     /* [P] */
-    int tick;                 /* [P] switches left until the scheduler looks around */
-    int io_budget;            /* [P] */
-    uint64_t seed;            /* [P] RN_SCHED_SEED: not 0 shuffles */
-    rn_time now;              /* [P] cached clock */
-    rn_time next_poll;        /* [P] */
-    uint64_t next_id;         /* [P] */
+    struct rn__runtime *rt;        /* [C] */
+    struct rn__coro *current;      /* [P] the running coroutine, or &sched */
+    struct rn__fifo runq;          /* [P] */
+    int tick;                      /* [P] switches left until the scheduler looks around */
+    int io_budget;                 /* [P] */
+    uint64_t seed;                 /* [P] RN_SCHED_SEED: not 0 shuffles */
+    rn_time now;                   /* [P] cached clock */
+    rn_time next_poll;             /* [P] */
+    uint64_t next_id;              /* [P] */
     struct rn__stack_cache stacks; /* [P] */
     struct rn__fifo new_overflow;  /* [P] what the ring had no room for */
     struct rn__proc_stats stats;
@@ -72,8 +72,8 @@ struct rn__proc {
     /* Cold. */
     int index; /* 0-based */
     struct rn__poller *poller;
-    struct rn__heap timers;    /* [P] */
-    struct rn__coro sched;     /* the thread's own stack as a context */
+    struct rn__heap timers;      /* [P] */
+    struct rn__coro sched;       /* the thread's own stack as a context */
     struct rn__slot_cache slots; /* [P] of slot.c */
     struct rn__msg cancel_msg;   /* cancel everything here; in the inbox while `cancelling` */
     atomic_bool cancelling;
@@ -122,12 +122,12 @@ static inline void rn__set_state(struct rn__coro *co, enum rn__coro_state s)
 /* sched.c */
 int rn__proc_open(struct rn__runtime *rt, int index, struct rn__proc **ret);
 void rn__proc_close(struct rn__proc *p);
-void rn__sched_loop(struct rn__proc *p);              /* until rt->stop */
-void rn__switch_away(struct rn__proc *p, bool last);  /* to the next runnable, or the scheduler */
-void rn__run_next(struct rn__proc *p, struct rn__coro *co); /* back of this P's run queue */
+void rn__sched_loop(struct rn__proc *p);             /* until rt->stop */
+void rn__switch_away(struct rn__proc *p, bool last); /* to the next runnable, or the scheduler */
+void rn__run_next(struct rn__proc *p, struct rn__coro *co);  /* back of this P's run queue */
 void rn__run_fresh(struct rn__proc *p, struct rn__coro *co); /* new, may be stolen */
-void rn__post(struct rn__proc *p, struct rn__msg *m); /* any thread */
-void rn__cancel_all(struct rn__runtime *rt);          /* any thread */
+void rn__post(struct rn__proc *p, struct rn__msg *m);        /* any thread */
+void rn__cancel_all(struct rn__runtime *rt);                 /* any thread */
 
 /* Coroutines alive now: started, not yet ended. Exact only when nothing runs. */
 uint64_t rn__alive(const struct rn__runtime *rt);

@@ -27,7 +27,7 @@ struct life {
     bool sigpipe_set, fault_set;
 };
 
-static struct life *started;                                  /* rn_start's, [L] start_lock */
+static struct life *started; /* rn_start's, [L] start_lock */
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool exists; /* a runtime is being built, runs, or is being undone */
 
@@ -318,8 +318,7 @@ static void main_coroutine(void *arg)
 
 static int go_main(struct life *l, struct rn__proc *p)
 {
-    struct rn__spawn how = {
-        .proc = p, .pinned = true, .name = "main", .site = (const void *)l->fn};
+    struct rn__spawn how = {.proc = p, .pinned = true, .name = "main", .site = (const void *)l->fn};
 
     return rn__go(&how, main_coroutine, l);
 }

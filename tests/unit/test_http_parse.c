@@ -335,11 +335,40 @@ RN_TEST(http_parse_rules_hold_at_every_cut)
 RN_TEST(http_parse_refuses_at_the_first_bad_byte)
 {
     static const char *const prefixes[] = {
-        "\x16", "\n", "\r\r", "\r\n\r\n\r", "G\n", "GET\r", "GET  ", "GET /#", "GET /\x80",
-        "GET /?\"", "GET * ", "GET a ", "CONNECT / ", "GET / h", "GET / HTTP/2.0", "GET / HTTP/1.2",
-        "GET / HTTP/1.1\n", "GET / HTTP/1.1\r\r", G " ", G "\n", G ":", G "A ", G "A(", G "A\r",
-        G "A: \x01", G "A: b\n", G "A: b\rc", GH "\t", GH "\rx", G "A: 01234567\x7f",
-        G "Host: \r\n", GH "Host: a\r\n", GH "Content-Length: x\r\n", G "\r\n",
+        "\x16",
+        "\n",
+        "\r\r",
+        "\r\n\r\n\r",
+        "G\n",
+        "GET\r",
+        "GET  ",
+        "GET /#",
+        "GET /\x80",
+        "GET /?\"",
+        "GET * ",
+        "GET a ",
+        "CONNECT / ",
+        "GET / h",
+        "GET / HTTP/2.0",
+        "GET / HTTP/1.2",
+        "GET / HTTP/1.1\n",
+        "GET / HTTP/1.1\r\r",
+        G " ",
+        G "\n",
+        G ":",
+        G "A ",
+        G "A(",
+        G "A\r",
+        G "A: \x01",
+        G "A: b\n",
+        G "A: b\rc",
+        GH "\t",
+        GH "\rx",
+        G "A: 01234567\x7f",
+        G "Host: \r\n",
+        GH "Host: a\r\n",
+        GH "Content-Length: x\r\n",
+        G "\r\n",
         GH "Transfer-Encoding: y\r\n",
     };
 
@@ -535,7 +564,8 @@ RN_TEST(http_parse_fields_are_trimmed_and_found)
 /* The body, or the next request, is left alone; its first bytes may be anything. */
 RN_TEST(http_parse_stops_after_the_head)
 {
-    static const char two[] = GH "\r\n" "GET /second HTTP/1.0\r\n\r\n\x01\x02";
+    static const char two[] = GH "\r\n"
+                                 "GET /second HTTP/1.0\r\n\r\n\x01\x02";
     size_t first = strlen(GH "\r\n");
 
     CHECK_EQ(parse_whole(two, sizeof two - 1, NULL), first);

@@ -19,7 +19,7 @@ struct path_case {
 };
 
 static const struct path_case cases[] = {
-    {"", ".", true},                     /* RFC 9112 3.2.2: absolute form without a path */
+    {"", ".", true}, /* RFC 9112 3.2.2: absolute form without a path */
     {"/", ".", true},
     {"/a", "a", false},
     {"/a/", "a", true},
@@ -102,8 +102,8 @@ static const char *edge_copy(const char *bytes, size_t len)
 
     if (edge == NULL) {
         size_t page = (size_t)sysconf(_SC_PAGESIZE);
-        char *room =
-            mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        char *room = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                          0);
 
         if (room == MAP_FAILED || mprotect(room + page, page, PROT_NONE) != 0)
             abort();

@@ -454,8 +454,8 @@ RN_TEST(the_schedule_can_be_shuffled)
         snprintf(seed, sizeof seed, "%d", i);
         setenv("RN_SCHED_SEED", seed, 1);
         guarded = 0;
-        CHECK_OK(rn_run(&(rn_run_options){.procs = 2}, coro_a_mutex_lets_one_in_at_a_time_from_any_proc,
-                        NULL));
+        CHECK_OK(rn_run(&(rn_run_options){.procs = 2},
+                        coro_a_mutex_lets_one_in_at_a_time_from_any_proc, NULL));
     }
 }
 
@@ -537,9 +537,9 @@ static int go_overflow(void *arg)
 {
     struct deep *d = arg;
 
-    CHECK_OK(rn_go_with(
-        &(rn_go_options){.name = "deep", .stack_bytes = d->stack_bytes, .proc = d->proc}, overflow,
-        NULL));
+    CHECK_OK(
+        rn_go_with(&(rn_go_options){.name = "deep", .stack_bytes = d->stack_bytes, .proc = d->proc},
+                   overflow, NULL));
     return rn_sleep(RN_SECOND);
 }
 
