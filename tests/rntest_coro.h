@@ -1,8 +1,8 @@
 /*
  * rntest_coro.h - tests whose body is a coroutine, and pairs of connections for them
  *
- * RN_CORO_TEST(name) runs its body by rn_run on two Ps; RN_CORO_TEST_ON(name, n) on n. The poller is
- * what RN_POLLER says, so the same tests run on each.
+ * RN_CORO_TEST(name) runs its body by rn_run on two Ps; RN_CORO_TEST_ON(name, n) on n. The poller
+ * is what RN_POLLER says, so the same tests run on each.
  */
 #ifndef RNTEST_CORO_H
 #define RNTEST_CORO_H
@@ -77,6 +77,13 @@ static inline int rntest_count_fds(void)
         n++;
     closedir(dir);
     return n;
+}
+
+static inline bool rntest_on_epoll(void)
+{
+    const char *name = getenv("RN_POLLER");
+
+    return name == NULL || strcmp(name, "epoll") == 0;
 }
 
 static inline bool rntest_sanitized(void)

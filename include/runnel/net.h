@@ -171,8 +171,8 @@ RN_API int rn_serve_listener(rn_listener *ln, const rn_serve_options *options, r
  *   ret      the connection, TCP_NODELAY set; the caller's to close
  * Returns 0; -RN_ENETWORK, -RN_EADDRESS; -ETIME the deadline passed; -ECANCELED; -RN_ENOHOST;
  * -ECONNREFUSED (also where the kernel connected the socket to itself), -ETIMEDOUT, -EADDRNOTAVAIL
- * and all else that connect(2) says. Of several addresses the last one's error. *ret is untouched on
- * failure.
+ * and all else that connect(2) says. Of several addresses the last one's error. *ret is untouched
+ * on failure.
  * Effects: as said above. Source: src/net/dial.c
  */
 RN_API int rn_dial(const char *network, const char *address, const rn_dial_options *options,
@@ -205,8 +205,8 @@ RN_API ssize_t rn_readv(rn_conn *conn, const struct iovec *iov, int n);
  *   conn  open stream; several writers queue, first come first served, each write one unit
  *   buf   len bytes
  *   len   0..SSIZE_MAX; 0 returns 0 without touching the socket
- * Returns len; never less. On error an unknown part has been sent, and the write side is poisoned if
- * that part is not empty: later writes return the same error.
+ * Returns len; never less. On error an unknown part has been sent, and the write side is poisoned
+ * if that part is not empty: later writes return the same error.
  *   -ETIME deadline passed   -ECANCELED cancelled or closed here   -EPIPE, -ECONNRESET …
  * Effects: as said above; no SIGPIPE. Source: src/net/conn.c
  */
@@ -249,7 +249,8 @@ RN_API ssize_t rn_send_file(rn_conn *conn, int fd, off_t offset, size_t len);
 /*
  * rn_close_write - send the end of stream, and go on reading
  *   conn  socket; after the writes of other coroutines that are under way
- * Returns 0; -ECANCELED closed here; the first error of a poisoned write side; what shutdown(2) says.
+ * Returns 0; -ECANCELED closed here; the first error of a poisoned write side; what shutdown(2)
+ * says.
  * Effects: as said above. Later writes return -EPIPE. Source: src/net/close.c
  */
 RN_API int rn_close_write(rn_conn *conn);
@@ -319,8 +320,8 @@ RN_API void rn_set_write_deadline(rn_conn *conn, rn_time deadline);
  *         is there; exactly once; its first rn_read tells which
  *   arg   handed to fn
  * Returns 0; or fn does not run and conn stays the caller's: -EBUSY there is a reader, -ECANCELED
- * closed here, -ENOMEM, -ENOSPC the poller took it not. When the run ends first, fn does not run and
- * the connection is closed.
+ * closed here, -ENOMEM, -ENOSPC the poller took it not. When the run ends first, fn does not run
+ * and the connection is closed.
  * Effects: does not switch. A resting connection costs neither coroutine nor stack, and may wake up
  * on another P. Source: src/net/serve.c
  */

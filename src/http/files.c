@@ -1,9 +1,9 @@
 /*
  * files.c - the cache of open files
  *
- * Invariant: an entry is in its bucket and in the LRU list as long as the cache is one of its users.
- * What is looked up anew and has changed is a new entry; who still sends the old one keeps its
- * descriptor, and so its bytes.
+ * Invariant: an entry is in its bucket and in the LRU list as long as the cache is one of its
+ * users. What is looked up anew and has changed is a new entry; who still sends the old one keeps
+ * its descriptor, and so its bytes.
  */
 #include "http/files.h"
 
@@ -149,11 +149,12 @@ static int make(const char *name, int fd, const struct stat *st, struct rn__file
     bool small = st->st_size <= RN__FILE_SMALL;
     size_t bytes = small ? (size_t)st->st_size : 0;
     struct rn__file *e = rn__malloc(sizeof *e + name_len + HEAD_ROOM + bytes);
-    char *text = (char *)(e + 1);
+    char *text;
     int r;
 
     if (e == NULL)
         return -ENOMEM;
+    text = (char *)(e + 1);
     *e = (struct rn__file){.users = 1,
                            .fd = -1,
                            .st = *st,

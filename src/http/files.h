@@ -1,10 +1,10 @@
 /*
  * files.h - open files by name, below one directory, remembered for a second
  *
- * One cache for each P: no lock. An entry holds what a response needs: the descriptor, or for a small
- * file its bytes; size, and the part of the head that does not change. It is used without a system
- * call for a second, then looked up again; so a change is seen within that time, and a file that is
- * asked for a thousand times a second costs one openat2 and one fstat in it.
+ * One cache for each P: no lock. An entry holds what a response needs: the descriptor, or for a
+ * small file its bytes; size, and the part of the head that does not change. It is used without a
+ * system call for a second, then looked up again; so a change is seen within that time, and a file
+ * that is asked for a thousand times a second costs one openat2 and one fstat in it.
  */
 #ifndef RN_HTTP_FILES_H
 #define RN_HTTP_FILES_H

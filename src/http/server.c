@@ -6,10 +6,10 @@
  *               incomplete |   |                   |  +--pipelined input--> READ HEAD
  *                          +---+                   +--close, error--> closed
  *
- * At rest a connection has neither coroutine nor buffer: a struct work, from a list kept for each P,
- * holds both buffers and the parsed request only while a request is under way. Small answers collect in
- * the output buffer, so that one pipelined batch leaves in one send; a large file's head is sent with
- * MSG_MORE, so that it leaves with the file's first bytes.
+ * At rest a connection has neither coroutine nor buffer: a struct work, from a list kept for each
+ * P, holds both buffers and the parsed request only while a request is under way. Small answers
+ * collect in the output buffer, so that one pipelined batch leaves in one send; a large file's head
+ * is sent with MSG_MORE, so that it leaves with the file's first bytes.
  */
 #include "http/server.h"
 

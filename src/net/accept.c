@@ -1,8 +1,8 @@
 /*
  * accept.c - taking connections
  *
- * Try first, wait on the poller only after EAGAIN: the port's I/O wait is edge-triggered. Every error
- * of accept(2) falls in one of three classes:
+ * Try first, wait on the poller only after EAGAIN: the port's I/O wait is edge-triggered. Every
+ * error of accept(2) falls in one of three classes:
  *
  *      skip      the connection died in the queue, or brought its network's error: take the next
  *      back off  out of descriptors or memory: a timer (5 ms, doubling to 1 s), never the poller,

@@ -4,9 +4,9 @@
  * One loop for all I/O: try, wait, retry (iowait.h). The latch is cleared before a system call, and
  * not by a call that skips it.
  *
- * A read that got less than it asked for has emptied the socket, and the next one may go straight to
- * waiting: one system call less per request. That holds only for TCP and only while the poller has
- * shown neither RDHUP, HUP, ERR nor PRI. Else it would hang: with data and FIN in one event no
+ * A read that got less than it asked for has emptied the socket, and the next one may go straight
+ * to waiting: one system call less per request. That holds only for TCP and only while the poller
+ * has shown neither RDHUP, HUP, ERR nor PRI. Else it would hang: with data and FIN in one event no
  * further edge comes; a read stops short at the urgent mark, and, on a unix socket, after
  * descriptors. What arrives after the short read is a new edge.
  */

@@ -99,9 +99,9 @@ struct rn__port_slot {
 _Static_assert(sizeof(struct rn__port_slot) <= RN__SLOT_BYTES, "a port fits its slot");
 
 /*
- * One P's way into a listener. Its poller is one of several that watch the descriptor, and the kernel
- * tells only one of them of a connection. So a port at which nobody accepts rests: an event there is
- * passed on to the others, or it would be lost to them.
+ * One P's way into a listener. Its poller is one of several that watch the descriptor, and the
+ * kernel tells only one of them of a connection. So a port at which nobody accepts rests: an event
+ * there is passed on to the others, or it would be lost to them.
  */
 struct rn__port {
     _Atomic(struct rn__iowait *) w; /* made by the first acceptor on that P */

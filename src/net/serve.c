@@ -1,13 +1,13 @@
 /*
  * serve.c - accept loops on all Ps, placement, resting connections, draining
  *
- * One acceptor for each P, all on the same listener, each with EPOLLEXCLUSIVE in its own poller: the
- * kernel wakes one that is waiting, so a P that is stuck in somebody's loop delays nobody. The
+ * One acceptor for each P, all on the same listener, each with EPOLLEXCLUSIVE in its own poller:
+ * the kernel wakes one that is waiting, so a P that is stuck in somebody's loop delays nobody. The
  * acceptor then places the connection on the P with the fewest. What was compared, and measured, is
  * in docs/design/net.md.
  *
- * A struct serve is on the stack of the coroutine in rn_serve, which waits, whatever happens, until its
- * acceptors and its connections are gone.
+ * A struct serve is on the stack of the coroutine in rn_serve, which waits, whatever happens, until
+ * its acceptors and its connections are gone.
  */
 #include "base/mem.h"
 #include "net/net.h"
@@ -317,7 +317,7 @@ int rn_serve(const char *network, const char *address, const rn_serve_options *o
 
     if (r < 0)
         return r;
-    s.listeners = rn__calloc((size_t)n, sizeof *s.listeners);
+    s.listeners = rn__calloc((size_t)n, sizeof(rn_listener *));
     if (s.listeners == NULL)
         return -ENOMEM;
     s.options.listen.reuse_port |= group;

@@ -228,7 +228,8 @@ rn_time rn__now_cached(void)
 
 void rn__spend_all(void)
 {
-    /* By way of the scheduler: it looks at clock, timers and poller, also where nobody else runs. */
+    /* By way of the scheduler: it looks at clock, timers and poller, also where nobody else runs.
+     * */
     rn__proc()->tick = 1;
     rn_yield();
 }

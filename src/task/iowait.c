@@ -165,8 +165,8 @@ bool rn__iowait_cancel_rest(struct rn__iowait *w, bool (*mine)(struct rn__iowait
 
     if (!mine(w, arg) || !atomic_compare_exchange_strong(&w->state[RN__READ], &s, RN__IO_READY))
         return false;
-    /* Ours to start now, so it cannot end: but was it still the one that was asked about? Where not,
-     * it starts for nothing, which is harmless. */
+    /* Ours to start now, so it cannot end: but was it still the one that was asked about? Where
+     * not, it starts for nothing, which is harmless. */
     yes = mine(w, arg);
     if (yes)
         atomic_fetch_or(&w->life, 1);

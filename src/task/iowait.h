@@ -16,9 +16,9 @@
  * timer needs no sequence number: the deadline in force when it fires is the one that counts.
  *
  * Home: the P whose poller knows the descriptor, from the first wait on. Poller calls, the two
- * timers and the freeing of the slot happen there; other threads ask by rn__iowait_attend, a message
- * that says "look at this one again" and is in the inbox at most once. Timers are lazy: moving a
- * deadline later never touches the heap.
+ * timers and the freeing of the slot happen there; other threads ask by rn__iowait_attend, a
+ * message that says "look at this one again" and is in the inbox at most once. Timers are lazy:
+ * moving a deadline later never touches the heap.
  */
 #ifndef RN_TASK_IOWAIT_H
 #define RN_TASK_IOWAIT_H
@@ -92,7 +92,8 @@ int rn__iowait_rest(struct rn__iowait *w, void (*rest)(struct rn__iowait *w));
 /* REST only where nothing has happened yet: false, and no rest, where READY is latched already. */
 bool rn__iowait_try_rest(struct rn__iowait *w, void (*rest)(struct rn__iowait *w));
 
-/* Ends REST without a call of rest, by the coroutine that put it there; harmless where it has ended. */
+/* Ends REST without a call of rest, by the coroutine that put it there; harmless where it has
+ * ended. */
 void rn__iowait_unrest(struct rn__iowait *w);
 
 /* The same for a w that nobody knows yet, at home on P `on`. What fails there calls rest. */

@@ -19,8 +19,8 @@ struct rn__slot_cache {
     uint32_t n;
 };
 
-/* A slot out of the P's cache (NULL: from the centre). Its index and generation are set, all else is
- * as the last user left it. -ENOMEM; -ENFILE when all of 2^24 slots are in use. */
+/* A slot out of the P's cache (NULL: from the centre). Its index and generation are set, all else
+ * is as the last user left it. -ENOMEM; -ENFILE when all of 2^24 slots are in use. */
 int rn__slot_get(struct rn__slot_cache *cache, struct rn__iowait **ret);
 
 /* Ends a generation and gives the slot back. */

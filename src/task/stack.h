@@ -4,8 +4,8 @@
  *    slab:   | guard | usable ....... top | guard | usable ....... top | ...
  *            <------- stack_bytes ------->
  *
- * Address space only, until touched: MAP_NORESERVE, and MADV_NOHUGEPAGE, since one huge page under a
- * stack of which 4 KiB are used costs 500 times that. The guard is the lowest part of each stack:
+ * Address space only, until touched: MAP_NORESERVE, and MADV_NOHUGEPAGE, since one huge page under
+ * a stack of which 4 KiB are used costs 500 times that. The guard is the lowest part of each stack:
  * by MADV_GUARD_INSTALL (Linux 6.13), which costs no mapping, else by mprotect, which costs two,
  * within a budget below vm.max_map_count. Past the budget there are no more stacks: never one
  * without its guard.

@@ -1,8 +1,8 @@
 /*
  * test_stress.c - many wake-ups, many seeds: what goes wrong once in a million times
  *
- * Each seed shuffles the run queues (RN_SCHED_SEED) and the order of what the test does; the seed of a
- * failure is printed. RNTEST_LONG, set by `./dev test --long`, runs hundreds of them.
+ * Each seed shuffles the run queues (RN_SCHED_SEED) and the order of what the test does; the seed
+ * of a failure is printed. RNTEST_LONG, set by `./dev test --long`, runs hundreds of them.
  */
 #include <stdatomic.h>
 #include <stdio.h>

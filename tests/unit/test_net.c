@@ -64,6 +64,7 @@ RN_CORO_TEST(a_port_in_use_is_told_as_the_kernel_says)
     char address[128];
 
     CHECK_OK(rn_listen("tcp", "127.0.0.1:0", NULL, &ln));
+    CHECK(rn_listener_fd(ln) > 2);
     CHECK_OK(rn_listener_addr(ln, address, sizeof address));
     CHECK_EQ(rn_listen("tcp", address, NULL, &other), -EADDRINUSE);
     CHECK_EQ(rn_listen("tcp", "192.0.2.99:0", NULL, &other), -EADDRNOTAVAIL);

@@ -466,7 +466,7 @@ RN_TEST(each_failure_of_the_beginning_is_told_and_leaves_nothing)
     static const char *const calls[] = {"epoll_create1", "eventfd2", "epoll_ctl", "clone"};
     int fds = rntest_count_fds(), value = 5;
 
-    if (getenv("RN_POLLER") != NULL && strcmp(getenv("RN_POLLER"), "epoll") != 0)
+    if (!rntest_on_epoll())
         RN_TEST_SKIP("epoll's calls");
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
         for (unsigned nth = 1; nth <= (i == 3 ? 1 : 2); nth++) {
