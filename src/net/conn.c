@@ -153,6 +153,7 @@ static int enter_read(rn_conn *c)
     uint32_t gate = atomic_load_explicit(&c->gate, memory_order_relaxed);
     int r;
 
+    rn__check_stack();
     if (RN_UNLIKELY(rn__self() == NULL))
         return -EDEADLK;
     do {
@@ -172,6 +173,7 @@ int rn__conn_enter_write(rn_conn *c)
     uint32_t gate = atomic_load_explicit(&c->gate, memory_order_relaxed);
     int r;
 
+    rn__check_stack();
     if (RN_UNLIKELY(rn__self() == NULL))
         return -EDEADLK;
     do

@@ -122,6 +122,17 @@ struct rn__spawn {
 };
 int rn__go(const struct rn__spawn *how, void (*fn)(void *), void *arg);
 
+/* Debug builds, at each call that hands a buffer to the kernel: a frame that reaches into the guard
+ * makes the kernel answer EFAULT, not fault. So too little room is told here, by name, and ends the
+ * process. */
+#ifdef RN_DEBUG
+void rn__check_stack(void);
+#else
+static inline void rn__check_stack(void)
+{
+}
+#endif
+
 /* A close goes on without a coroutine (+1), has ended (-1): the end of a run waits for it. */
 void rn__lingering(int by);
 

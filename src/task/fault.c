@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "task/proc.h"
@@ -82,6 +81,26 @@ static void report(const struct rn__coro *co)
     add_text(&l, "; give it more by rn_go_options.stack_bytes\n");
     rn__panic_write(l.text, l.len);
 }
+
+#ifdef RN_DEBUG
+/* What a system call of ours, and the sanitizers around it, may still need. */
+#define MARGIN ((size_t)2048)
+
+void rn__check_stack(void)
+{
+    const char *here = __builtin_frame_address(0);
+    struct rn__coro *co = rn__self();
+    const char *low;
+
+    if (co == NULL)
+        return;
+    low = co->top - rn__stack_bytes(co->size_class) + rn__stack_guard(co->size_class);
+    if (here < low + MARGIN + RN_CACHE_LINE * 16) { /* top is staggered by that much */
+        report(co);
+        abort();
+    }
+}
+#endif
 
 static void on_fault(int sig, siginfo_t *info, void *context)
 {

@@ -175,6 +175,7 @@ void rn__park(const struct rn__wait_kind *why, void *obj)
     struct rn__proc *p = rn__proc();
     struct rn__coro *co = p->current;
 
+    rn__check_stack();
     RN_ASSERT(co != &p->sched);
     co->wait = why;
     co->wait_obj = obj;

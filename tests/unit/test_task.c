@@ -531,22 +531,41 @@ static void overflow(void *arg)
 struct deep {
     size_t stack_bytes;
     int proc;
+    bool with_calls;
 };
+
+/* Reaches the guard in steps smaller than the margin, with a call at each. */
+static int yield_at_each_depth(volatile char *above)
+{
+    volatile char room[256];
+
+    room[0] = *above;
+    (void)rn_sleep(1);
+    if (room[0] == 1)
+        return 0;
+    return 1 + yield_at_each_depth(room) + room[0];
+}
+
+static void come_near_the_guard(void *arg)
+{
+    volatile char none = 0;
+
+    (void)arg;
+    (void)yield_at_each_depth(&none);
+}
 
 static int go_overflow(void *arg)
 {
     struct deep *d = arg;
+    rn_go_options o = {.name = "deep", .stack_bytes = d->stack_bytes, .proc = d->proc};
 
-    CHECK_OK(
-        rn_go_with(&(rn_go_options){.name = "deep", .stack_bytes = d->stack_bytes, .proc = d->proc},
-                   overflow, NULL));
-    return rn_sleep(RN_SECOND);
+    CHECK_OK(rn_go_with(&o, d->with_calls ? come_near_the_guard : overflow, NULL));
+    return rn_sleep(10 * RN_SECOND);
 }
 
 /* What a child that overflows says before it dies. */
-static void check_overflow(size_t stack_bytes, int proc, const char *size)
+static void check_overflow(struct deep deep, const char *size)
 {
-    struct deep deep = {.stack_bytes = stack_bytes, .proc = proc};
     char text[2048] = "";
     int out[2], status;
     ssize_t n, len = 0;
@@ -578,8 +597,18 @@ RN_TEST(a_stack_overflow_names_its_coroutine)
 {
     if (rntest_sanitized())
         RN_TEST_SKIP("the sanitizer has its own report");
-    check_overflow(0, 1, "stack of 256 KiB");
-    check_overflow(32 << 10, 2, "stack of 32 KiB"); /* a P that is not the caller's thread */
+    check_overflow((struct deep){.proc = 1}, "stack of 256 KiB");
+    /* On a P that is not the caller's thread. */
+    check_overflow((struct deep){.stack_bytes = 32 << 10, .proc = 2}, "stack of 32 KiB");
+}
+
+RN_TEST(debug_builds_check_the_stack_at_each_call)
+{
+#ifdef RN_DEBUG
+    check_overflow((struct deep){.proc = 1, .with_calls = true}, "stack of 256 KiB");
+#else
+    RN_TEST_SKIP("not a debug build");
+#endif
 }
 
 static atomic_int alive;
@@ -643,7 +672,7 @@ RN_TEST(overflow_is_caught_by_a_mapping_guard_too)
     if (rntest_sanitized())
         RN_TEST_SKIP("the sanitizer has its own report");
     rn__stack_no_markers(true);
-    check_overflow(0, 2, "stack of 256 KiB");
+    check_overflow((struct deep){.proc = 2}, "stack of 256 KiB");
 }
 
 static int fail_stacks(void *arg)
