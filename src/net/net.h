@@ -47,6 +47,7 @@ struct rn_conn {
     rn_handler handler;      /* [C] once started or resting */
     void *handler_arg;
     _Atomic(struct serve *) serve; /* counts it; NULL: nobody's */
+    struct rn__msg arrive;         /* a new one, on its way to the P that is to be its home */
     size_t stack_bytes;            /* of the handler */
     uint16_t lingered_kib;         /* thrown away so far */
     bool is_socket;                /* [C] else a pipe */

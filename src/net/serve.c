@@ -98,6 +98,12 @@ int rn_go_when_readable(rn_conn *conn, rn_handler fn, void *arg)
     return r;
 }
 
+static void arrive(struct rn__proc *p, struct rn__msg *m)
+{
+    (void)p;
+    rn__iowait_rest_here(&RN_CONTAINER(m, rn_conn, arrive)->w);
+}
+
 /* A new connection, nobody else knows it: its handler, now or at the first byte. */
 static void hand_over(struct serve *s, rn_conn *c)
 {
@@ -119,7 +125,8 @@ static void hand_over(struct serve *s, rn_conn *c)
     if (r == -ENOMEM) {
         atomic_store(&c->gate, RN__GATE_READER);
         c->resting = true;
-        r = rn__iowait_rest_on(&c->w, on, on_readable);
+        c->arrive.fn = arrive;
+        r = rn__iowait_rest_on(&c->w, on, on_readable, &c->arrive);
     }
     if (r < 0) {
         rn__log("serve: a connection is closed unheard: %s", rn_strerror(r));

@@ -17,9 +17,6 @@
 #define PLACE_SLACK 4
 #define REBALANCE_SLACK 32
 
-/* A closer that nobody needs to wake. */
-#define NOBODY ((struct rn__coro *)1)
-
 static const unsigned bit_of[2] = {RN__RD, RN__WR};
 
 static struct rn__proc *home_of(struct rn__iowait *w)
@@ -50,13 +47,11 @@ void rn__iowait_revive(struct rn__iowait *w)
     atomic_store_explicit(&w->home, NULL, memory_order_relaxed);
     atomic_store_explicit(&w->seen, 0, memory_order_relaxed);
     atomic_store_explicit(&w->ready, 0, memory_order_relaxed);
-    atomic_store_explicit(&w->attending, false, memory_order_relaxed);
     atomic_store_explicit(&w->fired, false, memory_order_relaxed);
     w->timer[RN__READ] = (struct rn__timer){.kind = RN__TIMER_READ};
     w->timer[RN__WRITE] = (struct rn__timer){.kind = RN__TIMER_WRITE};
     w->rest = NULL;
     w->drop = NULL;
-    atomic_store_explicit(&w->closer, NULL, memory_order_relaxed);
     w->merged = false;
     w->unarmed = false;
     w->may_be_shared = false;
@@ -96,9 +91,7 @@ static void attend(struct rn__iowait *w)
 {
     struct rn__proc *home = home_of(w);
 
-    if (home == NULL)
-        return;
-    if (!atomic_exchange(&w->attending, true)) {
+    if (home != NULL && !atomic_exchange(&w->attending, true)) {
         w->attend.fn = attend_here;
         rn__post(home, &w->attend);
     }
@@ -154,7 +147,14 @@ static void latch(struct rn__iowait *w, int dir)
 
 void rn__iowait_nudge(struct rn__iowait *w, int dir)
 {
-    latch(w, dir);
+    uintptr_t s = atomic_load(&w->state[dir]);
+
+    while (s != RN__IO_READY && s != RN__IO_REST)
+        if (atomic_compare_exchange_weak(&w->state[dir], &s, RN__IO_READY)) {
+            if (s > RN__IO_REST)
+                rn__ready((struct rn__coro *)s);
+            return;
+        }
 }
 
 bool rn__iowait_cancel_rest(struct rn__iowait *w, bool (*mine)(struct rn__iowait *w, void *arg),
@@ -326,18 +326,13 @@ static void free_here(struct rn__iowait *w, struct rn__proc *p)
 static void attend_here(struct rn__proc *p, struct rn__msg *m)
 {
     struct rn__iowait *w = RN_CONTAINER(m, struct rn__iowait, attend);
-    struct rn__coro *closer;
 
     (void)atomic_exchange(&w->attending, false); /* before looking: what comes now asks again */
-    closer = atomic_load(&w->closer);
-    if (home_of(w) != p && home_of(w) != NULL) { /* moved while the message was under way */
-        attend(w);
-        return;
-    }
-    if (closer != NULL) {
-        free_here(w, p);
-        if (closer != NOBODY)
-            rn__ready(closer);
+    /* The slot may have moved to another P, ended, or begun another life while the message was under
+     * way: a look too many does no harm. */
+    if (home_of(w) != p) {
+        if (rn__iowait_in_use(w))
+            attend(w);
         return;
     }
     if (atomic_exchange(&w->fired, false)) {
@@ -488,25 +483,19 @@ void rn__iowait_unrest(struct rn__iowait *w)
     (void)atomic_compare_exchange_strong(&w->state[RN__READ], &s, RN__IO_IDLE);
 }
 
-static void rest_here(struct rn__proc *p, struct rn__msg *m)
+void rn__iowait_rest_here(struct rn__iowait *w)
 {
-    struct rn__iowait *w = RN_CONTAINER(m, struct rn__iowait, attend);
-
-    (void)p;
-    (void)atomic_exchange(&w->attending, false);
     if (rn__iowait_rest(w, w->rest) < 0)
         w->rest(w);
 }
 
 int rn__iowait_rest_on(struct rn__iowait *w, struct rn__proc *on,
-                       void (*rest)(struct rn__iowait *w))
+                       void (*rest)(struct rn__iowait *w), struct rn__msg *msg)
 {
     if (on == rn__proc())
         return rn__iowait_rest(w, rest);
     w->rest = rest;
-    w->attend.fn = rest_here;
-    atomic_store(&w->attending, true);
-    rn__post(on, &w->attend);
+    rn__post(on, msg);
     return 0;
 }
 
@@ -545,24 +534,31 @@ bool rn__iowait_cancel_if(uint32_t index, uint32_t generation)
 
 static const struct rn__wait_kind wait_close = {.name = "close"};
 
+struct closing {
+    struct rn__msg msg;
+    struct rn__iowait *w;
+    struct rn__coro *co;
+};
+
+static void close_here(struct rn__proc *p, struct rn__msg *m)
+{
+    struct closing *c = RN_CONTAINER(m, struct closing, msg);
+    struct rn__coro *co = c->co;
+
+    free_here(c->w, p);
+    rn__ready(co);
+}
+
 void rn__iowait_close(struct rn__iowait *w, bool keep_fd)
 {
     struct rn__proc *p = rn__proc(), *home = home_of(w);
+    struct closing closing = {.msg.fn = close_here, .w = w, .co = p->current};
 
     w->keep_fd = keep_fd;
     if (home == NULL || home == p) {
-        /* An attend still in our inbox would meet a freed slot: let the message do the freeing. */
-        if (!atomic_load(&w->attending)) {
-            free_here(w, p);
-            return;
-        }
-    }
-    if (p->current == &p->sched) {
-        atomic_store(&w->closer, NOBODY);
-        attend(w);
+        free_here(w, p);
         return;
     }
-    atomic_store(&w->closer, p->current);
-    attend(w);
+    rn__post(home, &closing.msg);
     rn__park(&wait_close, w);
 }

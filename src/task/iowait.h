@@ -96,9 +96,11 @@ bool rn__iowait_try_rest(struct rn__iowait *w, void (*rest)(struct rn__iowait *w
  * ended. */
 void rn__iowait_unrest(struct rn__iowait *w);
 
-/* The same for a w that nobody knows yet, at home on P `on`. What fails there calls rest. */
+/* The same for a w that nobody knows yet, at home on P `on`; msg travels there, and is the caller's,
+ * with its fn a call of rn__iowait_rest_here. What fails there calls rest. */
 int rn__iowait_rest_on(struct rn__iowait *w, struct rn__proc *on,
-                       void (*rest)(struct rn__iowait *w));
+                       void (*rest)(struct rn__iowait *w), struct rn__msg *msg);
+void rn__iowait_rest_here(struct rn__iowait *w);
 
 /* From within rest, when it could not do its work for want of memory: call it again soon. */
 void rn__iowait_rest_again(struct rn__iowait *w);
@@ -106,7 +108,7 @@ void rn__iowait_rest_again(struct rn__iowait *w);
 /* Out of its poller; the next wait gives it a new home. On the home P, with nobody waiting. */
 void rn__iowait_leave_home(struct rn__iowait *w);
 
-/* As if the poller had reported the direction ready; any thread. */
+/* As if the poller had reported the direction ready, but for one that rests; any thread. */
 void rn__iowait_nudge(struct rn__iowait *w, int dir);
 
 /* Ends REST, and nothing else, as a cancel, where `mine` agrees (asked while nothing can happen to
