@@ -137,6 +137,37 @@ RN_CORO_TEST(readv_fills_buffers_in_order)
     rn_close(b);
 }
 
+static int laps;
+
+static void count_laps(void *arg)
+{
+    bool *stop = arg;
+
+    while (!*stop) {
+        laps++;
+        rn_yield();
+    }
+}
+
+/* Neither call below ever parks: what is written is there to be read. */
+RN_CORO_TEST_ON(a_coroutine_whose_calls_all_succeed_lets_the_others_run, 1)
+{
+    static bool stop;
+    rn_conn *a, *b;
+    char c = 'x';
+
+    rntest_pair_on("unix", &a, &b);
+    CHECK_OK(rn_go(count_laps, &stop));
+    for (int i = 0; i < 10000; i++) {
+        CHECK_EQ(rn_write(a, &c, 1), 1);
+        CHECK_EQ(rn_read(b, &c, 1), 1);
+    }
+    CHECK(laps >= 10000 * 2 / 64);
+    stop = true;
+    rn_close(a);
+    rn_close(b);
+}
+
 /* ---- deadlines ---- */
 
 RN_CORO_TEST(read_deadline_leaves_conn_usable)
