@@ -27,8 +27,8 @@ _Static_assert(RN_COUNT_OF(own_errors) == RN_EEND - RN_EBASE, "each RN_E has a n
 
 static long magnitude_of(ssize_t result)
 {
-    /* -SSIZE_MAX - 1 has no positive twin; no call returns it, but a caller may pass anything. */
-    return result < 0 ? -(long)(result + 1) + 1 : (long)result;
+    /* The smallest ssize_t has no positive twin: no call returns it, but a caller may pass it. */
+    return result >= 0 ? result : result < -RN_EEND ? RN_EEND : -result;
 }
 
 static const struct own_error *find_own(long e)

@@ -261,10 +261,13 @@ int rn__sys_shutdown(int fd, int how)
 int rn__sys_close(int fd)
 {
     size_t none = 0;
-    int r, kernel = close(fd) < 0 ? -errno : 0;
+    bool closed = false;
+    int r;
 
-    CALL(close, none, r, 0);
-    return r < 0 ? r : kernel;
+    CALL(close, none, r, (closed = true, close(fd)));
+    if (RN_UNLIKELY(!closed))
+        (void)close(fd);
+    return r;
 }
 
 ssize_t rn__sys_read(int fd, void *buf, size_t len)
@@ -327,31 +330,56 @@ ssize_t rn__sys_writev(int fd, const struct iovec *iov, int n)
     TRANSFER(writev, vector_call(true, fd, iov, n, len));
 }
 
-static ssize_t message_call(bool send, int fd, const struct msghdr *msg, int flags, size_t most)
+static struct msghdr cut_message(struct iovec *cut, const struct msghdr *msg, size_t most)
 {
-    struct msghdr m;
-    struct iovec cut[CUT_VECS];
+    struct msghdr m = *msg;
 
-    if (RN_LIKELY(most == SIZE_MAX))
-        return send ? sendmsg(fd, msg, flags) : recvmsg(fd, (struct msghdr *)msg, flags);
-    m = *msg;
     m.msg_iovlen = (size_t)cut_vectors(cut, msg->msg_iov, (int)msg->msg_iovlen, most);
     m.msg_iov = cut;
-    return send ? sendmsg(fd, &m, flags) : recvmsg(fd, &m, flags);
+    return m;
+}
+
+static ssize_t receive(int fd, struct msghdr *msg, int flags, size_t most)
+{
+    struct iovec cut[CUT_VECS];
+    struct msghdr m;
+    ssize_t n;
+
+    if (RN_LIKELY(most == SIZE_MAX))
+        return recvmsg(fd, msg, flags);
+    m = cut_message(cut, msg, most);
+    n = recvmsg(fd, &m, flags);
+    if (n >= 0) { /* what the kernel says beside the bytes */
+        msg->msg_namelen = m.msg_namelen;
+        msg->msg_controllen = m.msg_controllen;
+        msg->msg_flags = m.msg_flags;
+    }
+    return n;
 }
 
 ssize_t rn__sys_recvmsg(int fd, struct msghdr *msg, int flags)
 {
     size_t len = SIZE_MAX;
 
-    TRANSFER(recvmsg, message_call(false, fd, msg, flags, len));
+    TRANSFER(recvmsg, receive(fd, msg, flags, len));
+}
+
+static ssize_t transmit(int fd, const struct msghdr *msg, int flags, size_t most)
+{
+    struct iovec cut[CUT_VECS];
+    struct msghdr m;
+
+    if (RN_LIKELY(most == SIZE_MAX))
+        return sendmsg(fd, msg, flags);
+    m = cut_message(cut, msg, most);
+    return sendmsg(fd, &m, flags);
 }
 
 ssize_t rn__sys_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
     size_t len = SIZE_MAX;
 
-    TRANSFER(sendmsg, message_call(true, fd, msg, flags, len));
+    TRANSFER(sendmsg, transmit(fd, msg, flags, len));
 }
 
 /* clang-format off */
