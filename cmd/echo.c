@@ -1,5 +1,5 @@
 /*
- * echo.c - `runnel echo ADDR`: one coroutine per connection
+ * echo.c - `runnel echo ADDR`: a coroutine for each message, or for each connection
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -21,7 +21,9 @@ static const char help[] =
     "  -p, --procs N       threads (default: the CPUs this process may use)\n"
     "  -m, --max-conns N   connections open at once (default: the descriptor limit less 64)\n"
     "  -b, --balance HOW   place, exclusive or one: how connections find their thread\n"
-    "  -r, --rest          hold neither coroutine nor stack for a connection that says nothing\n"
+    "  -c, --coroutines    keep a coroutine, and its stack, for each connection, as "
+    "examples/echo.c\n"
+    "                      does; by default a connection that says nothing holds neither\n"
     "  -h, --help          this text\n"
     "\n"
     "Ctrl-C stops accepting and waits for the connections to end; twice ends at once.\n";
@@ -113,8 +115,8 @@ static bool parse_option(int c, struct echo *e)
         return true;
     case 'b':
         return parse_balance(optarg, &e->options.balance);
-    case 'r':
-        e->options.when_readable = true;
+    case 'c':
+        e->options.when_readable = false;
         return true;
     default:
         return false;
@@ -125,12 +127,12 @@ int cmd_echo(int argc, char **argv)
 {
     static const struct option longs[] = {
         {"procs", required_argument, NULL, 'p'},   {"max-conns", required_argument, NULL, 'm'},
-        {"balance", required_argument, NULL, 'b'}, {"rest", no_argument, NULL, 'r'},
+        {"balance", required_argument, NULL, 'b'}, {"coroutines", no_argument, NULL, 'c'},
         {"help", no_argument, NULL, 'h'},          {0}};
-    struct echo e = {0};
+    struct echo e = {.options = {.when_readable = true}};
     int c, r;
 
-    while ((c = getopt_long(argc, argv, "p:m:b:rh", longs, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "p:m:b:ch", longs, NULL)) != -1) {
         if (c == 'h') {
             fputs(help, stdout);
             return CMD_OK;

@@ -15,6 +15,15 @@
 
 #define RN_API __attribute__((visibility("default")))
 
+/* All members zero. */
+/* clang-format off */
+#ifdef __cplusplus
+#define RN_INIT {}
+#else
+#define RN_INIT {0}
+#endif
+/* clang-format on */
+
 #ifdef __cplusplus
 extern "C" {
 #endif

@@ -64,12 +64,10 @@ typedef struct rn_serve_options {
     uint64_t reserved[4];   /* zero */
 } rn_serve_options;
 
-/* For C++, which has no designated initialisers before C++20. */
-/* clang-format off */
-#define RN_LISTEN_OPTIONS_INIT {0}
-#define RN_DIAL_OPTIONS_INIT {0}
-#define RN_SERVE_OPTIONS_INIT {0}
-/* clang-format on */
+/* All zero, in C and in C++, which has no designated initialisers before C++20. */
+#define RN_LISTEN_OPTIONS_INIT RN_INIT
+#define RN_DIAL_OPTIONS_INIT RN_INIT
+#define RN_SERVE_OPTIONS_INIT RN_INIT
 
 /* Directions for rn_wait_fd. */
 enum { RN_READABLE = 1, RN_WRITABLE = 2 };
@@ -106,7 +104,7 @@ RN_API int rn_accept(rn_listener *ln, rn_conn **ret);
  *   ln    listener
  *   text  room for the address, as rn_dial takes it
  *   len   bytes of room; 128 suffice for any address
- * Returns 0; -ENOSPC too little room; -ECANCELED closed here; what getsockname(2) says.
+ * Returns 0; -ENOSPC too little room; -ECANCELED no longer served; what getsockname(2) says.
  * Effects: does not switch; any thread. Source: src/net/addr.c
  */
 RN_API int rn_listener_addr(rn_listener *ln, char *text, size_t len);
@@ -114,14 +112,14 @@ RN_API int rn_listener_addr(rn_listener *ln, char *text, size_t len);
 /*
  * rn_listener_fd - a listener's descriptor, to look at
  *   ln  listener
- * Returns the descriptor, which stays the listener's.
+ * Returns the descriptor, which stays the listener's; -1 when it is no longer served.
  * Effects: does not switch; any thread. Source: src/net/listen.c
  */
 RN_API int rn_listener_fd(rn_listener *ln);
 
 /*
  * rn_listener_cancel - stop accepting, for good
- *   ln  listener not yet closed
+ *   ln  listener; its owner may close it as soon as this has begun to wake those on it
  * Every rn_accept and rn_serve_listener on it, now and later, returns -ECANCELED.
  * Effects: does not switch; any thread, any number of times. Source: src/net/listen.c
  */
@@ -143,8 +141,9 @@ RN_API void rn_listener_close(rn_listener *ln);
  *   network, address  as for rn_listen
  *   options           NULL for the defaults
  *   fn, arg           the handler of each connection
- * Returns the errors of rn_listen, else only when the listener is cancelled: -ECANCELED, after the
- * last handler has returned and the last connection is closed.
+ * Returns the errors of rn_listen, else only when the listener is cancelled. Then its descriptor is
+ * closed, so that peers are refused; connections that rest are cancelled; and once the last handler
+ * has returned and the last connection is closed, it returns -ECANCELED.
  * Effects: as said above. Source: src/net/serve.c
  */
 RN_API int rn_serve(const char *network, const char *address, const rn_serve_options *options,
@@ -152,7 +151,7 @@ RN_API int rn_serve(const char *network, const char *address, const rn_serve_opt
 
 /*
  * rn_serve_listener - the same on a listener that is there already
- *   ln       listener; stays the caller's, to cancel and to close
+ *   ln       listener; stays the caller's, to cancel and, after the return, to close
  *   options  NULL for the defaults; .listen and .listener are not used
  *   fn, arg  the handler of each connection
  * Returns as rn_serve.

@@ -20,11 +20,9 @@ typedef struct rn_waitgroup {
     uint64_t space[4];
 } rn_waitgroup;
 
-/* For C++, which has no designated initialisers before C++20. */
-/* clang-format off */
-#define RN_MUTEX_INIT {{0}}
-#define RN_WAITGROUP_INIT {{0}}
-/* clang-format on */
+/* All zero, in C and in C++, which has no designated initialisers before C++20. */
+#define RN_MUTEX_INIT RN_INIT
+#define RN_WAITGROUP_INIT RN_INIT
 
 /*
  * rn_mutex_lock - lock, parking the coroutine while another holds it

@@ -45,11 +45,9 @@ typedef struct rn_go_options {
     uint64_t reserved[4]; /* zero */
 } rn_go_options;
 
-/* For C++, which has no designated initialisers before C++20. */
-/* clang-format off */
-#define RN_RUN_OPTIONS_INIT {0}
-#define RN_GO_OPTIONS_INIT {0}
-/* clang-format on */
+/* All zero, in C and in C++, which has no designated initialisers before C++20. */
+#define RN_RUN_OPTIONS_INIT RN_INIT
+#define RN_GO_OPTIONS_INIT RN_INIT
 
 /*
  * rn_run - run a function as the first coroutine, with the caller's thread as P 0

@@ -59,8 +59,8 @@ static int start_handler(rn_conn *c, struct rn__proc *on)
     return rn__go(&how, run_handler, c);
 }
 
-/* In the scheduler of the home P: the rest has ended. */
-static void on_readable(struct rn__iowait *w)
+/* In the scheduler of the home P: its turn has come. */
+static void start_rested(struct rn__iowait *w)
 {
     rn_conn *c = RN_CONTAINER(w, rn_conn, w);
     int r = start_handler(c, rn__iowait_rebalance(w));
@@ -69,6 +69,13 @@ static void on_readable(struct rn__iowait *w)
         rn__iowait_rest_again(w);
     else if (r < 0)
         rn__conn_finish(c); /* the run ends: nobody is left to handle it */
+}
+
+/* In the scheduler of the home P: the rest has ended. */
+static void on_readable(struct rn__iowait *w)
+{
+    w->rest = start_rested;
+    rn__start_later(w);
 }
 
 int rn_go_when_readable(rn_conn *conn, rn_handler fn, void *arg)
@@ -270,6 +277,9 @@ static int serve_all(struct serve *s)
         cancel_listeners(s);
         rn__waitgroup_wait_shielded(&s->accepting);
     }
+    /* Who comes now is refused, not kept waiting in a queue until the last one has left. */
+    for (int i = 0; i < s->n_listeners; i++)
+        rn__listener_stop(s->listeners[i]);
     drain(s);
     rn__free(acceptors);
     return r < 0 ? r : atomic_load(&s->result);

@@ -318,6 +318,7 @@ static void free_here(struct rn__iowait *w, struct rn__proc *p)
         rn__heap_cancel(&p->timers, &w->timer[RN__WRITE]);
     }
     count_on(w, NULL);
+    atomic_store(&w->fired, false); /* a rest cancelled just now: nobody is to hear of it */
     if (to_close)
         (void)rn__sys_close(w->fd);
     rn__slot_put(&p->slots, w);
@@ -328,11 +329,12 @@ static void attend_here(struct rn__proc *p, struct rn__msg *m)
     struct rn__iowait *w = RN_CONTAINER(m, struct rn__iowait, attend);
 
     (void)atomic_exchange(&w->attending, false); /* before looking: what comes now asks again */
-    /* The slot may have moved to another P, ended, or begun another life while the message was under
-     * way: a look too many does no harm. */
+    /* While the message was under way the slot may have moved to another P, ended, or begun another
+     * life: a look too many does no harm. */
+    if (!rn__iowait_in_use(w))
+        return;
     if (home_of(w) != p) {
-        if (rn__iowait_in_use(w))
-            attend(w);
+        attend(w);
         return;
     }
     if (atomic_exchange(&w->fired, false)) {

@@ -41,7 +41,7 @@ struct rn__iowait {
     struct rn__msg attend;           /* in home's inbox while `attending` */
     void (*rest)(struct rn__iowait *w); /* on home, in the scheduler, when REST ended */
     void (*drop)(struct rn__iowait *w); /* the runtime ended with it in use; may be NULL */
-    struct rn__snode free_link;         /* while free */
+    struct rn__snode free_link;         /* while free, and between rest and start */
     _Atomic(struct rn__coro *) closer;  /* home is to free it, and to ready this one */
     struct rn__proc *counted;           /* the P in whose load it is; NULL: none */
     uint32_t index;                     /* [C] */
@@ -96,11 +96,16 @@ bool rn__iowait_try_rest(struct rn__iowait *w, void (*rest)(struct rn__iowait *w
  * ended. */
 void rn__iowait_unrest(struct rn__iowait *w);
 
-/* The same for a w that nobody knows yet, at home on P `on`; msg travels there, and is the caller's,
- * with its fn a call of rn__iowait_rest_here. What fails there calls rest. */
+/* The same for a w that nobody knows yet, at home on P `on`; msg travels there, is the caller's,
+ * and has as fn a call of rn__iowait_rest_here. What fails there calls rest. */
 int rn__iowait_rest_on(struct rn__iowait *w, struct rn__proc *on,
                        void (*rest)(struct rn__iowait *w), struct rn__msg *msg);
 void rn__iowait_rest_here(struct rn__iowait *w);
+
+/* From within rest: call w->rest, which may have been set anew, when this P has nothing runnable.
+ * So of a batch of events one handler after the other is started, each on the stack that the last
+ * one left warm, and not all at once on as many cold ones. */
+void rn__start_later(struct rn__iowait *w);
 
 /* From within rest, when it could not do its work for want of memory: call it again soon. */
 void rn__iowait_rest_again(struct rn__iowait *w);

@@ -52,6 +52,7 @@ struct rn__proc {
     struct rn__runtime *rt;        /* [C] */
     struct rn__coro *current;      /* [P] the running coroutine, or &sched */
     struct rn__fifo runq;          /* [P] */
+    struct rn__fifo starts;        /* [P] slots whose rest has ended: see rn__start_later */
     int tick;                      /* [P] switches left until the scheduler looks around */
     int io_budget;                 /* [P] */
     uint64_t seed;                 /* [P] RN_SCHED_SEED: not 0 shuffles */

@@ -215,24 +215,58 @@ static void poll_events(struct rn__proc *p, rn_time until)
         rn__iowait_event(p, &p->events[i]);
 }
 
+/* What is new must not starve behind a run queue that is never empty. */
+static void admit(struct rn__proc *p)
+{
+    for (int i = 0; i < RN__TICK / 4; i++) {
+        struct rn__snode *n = rn__fifo_pop(&p->starts);
+        struct rn__coro *co = p->rt->n_procs == 1 ? NULL : take_fresh(p);
+
+        if (co != NULL)
+            rn__run_next(p, co);
+        if (n != NULL) {
+            struct rn__iowait *w = RN_CONTAINER(n, struct rn__iowait, free_link);
+
+            w->rest(w);
+        }
+    }
+}
+
 static void look_around(struct rn__proc *p)
 {
     read_inbox(p);
     p->now = rn_now();
     atomic_store_explicit(&p->turn, p->now, memory_order_relaxed);
     fire_timers(p);
-    if (p->now >= p->next_poll && !rn__fifo_empty(&p->runq)) {
+    if (p->now >= p->next_poll && (!rn__fifo_empty(&p->runq) || !rn__fifo_empty(&p->starts))) {
         poll_events(p, 0);
         p->next_poll = p->now + RN__POLL_EVERY;
     }
-    /* New ones must not starve behind a run queue that is never empty. */
-    if (p->rt->n_procs > 1 && !rn__fifo_empty(&p->runq)) {
-        struct rn__coro *co;
-
-        for (int i = 0; i < RN__TICK / 4 && (co = take_fresh(p)) != NULL; i++)
-            rn__run_next(p, co);
-    }
+    if (!rn__fifo_empty(&p->runq))
+        admit(p);
     rn__stack_trim(&p->stacks);
+}
+
+/* ---- handlers to be started ---- */
+
+void rn__start_later(struct rn__iowait *w)
+{
+    rn__fifo_push(&rn__proc()->starts, &w->free_link);
+}
+
+/* Starts handlers, one, or as many as have no memory now or go to another P, until there is one to
+ * run. On the scheduler's stack: a coroutine that is about to end stands on the stack that would be
+ * taken next. */
+static struct rn__coro *start_one(struct rn__proc *p)
+{
+    struct rn__snode *n;
+
+    while (rn__fifo_empty(&p->runq) && (n = rn__fifo_pop(&p->starts)) != NULL) {
+        struct rn__iowait *w = RN_CONTAINER(n, struct rn__iowait, free_link);
+
+        w->rest(w);
+    }
+    return pick(p);
 }
 
 /* ---- stealing and idling ---- */
@@ -267,7 +301,8 @@ static void idle(struct rn__proc *p)
 {
     atomic_store_explicit(&p->turn, RN__TIME_NEVER, memory_order_relaxed);
     atomic_fetch_add(&p->rt->idle, 1); /* S1 */
-    atomic_store(&p->sleeping, true);
+    /* An exchange for qemu's sake, which lets a seq_cst store pass a later load (7.2). */
+    (void)atomic_exchange(&p->sleeping, true);
     poll_events(p, work_anywhere(p) ? 0 : rn__heap_next(&p->timers)); /* S2, S3 */
     if (atomic_load_explicit(&p->sleeping, memory_order_relaxed) &&
         atomic_exchange(&p->sleeping, false)) /* S4 */
@@ -280,9 +315,14 @@ void rn__sched_loop(struct rn__proc *p)
     while (!atomic_load_explicit(&p->rt->stop, memory_order_relaxed)) {
         struct rn__coro *co;
 
-        look_around(p);
-        p->tick = p->seed != 0 ? 2 : RN__TICK;
+        /* Between handlers of one batch there is nothing to look at. */
+        if (p->tick <= 0 || rn__fifo_empty(&p->starts)) {
+            look_around(p);
+            p->tick = p->seed != 0 ? 2 : RN__TICK;
+        }
         co = pick(p);
+        if (co == NULL)
+            co = start_one(p);
         if (co == NULL && p->rt->n_procs > 1)
             co = steal(p);
         if (co == NULL) {
