@@ -48,24 +48,6 @@ static const struct rn__wait_kind wait_accept = {.name = "accept",
                                                  .interrupt = rn__iowait_interrupt};
 static const struct rn__wait_kind wait_turn = {.name = "accept turn"};
 
-static int enter(rn_listener *ln)
-{
-    uint32_t gate = atomic_load(&ln->gate);
-
-    do
-        if (gate & 1)
-            return -ECANCELED;
-    while (!atomic_compare_exchange_weak(&ln->gate, &gate, gate + 2));
-    return 0;
-}
-
-static void leave(rn_listener *ln)
-{
-    /* 3: closing, and the last one inside. Only then may ln be touched again: the closer waits. */
-    if (atomic_fetch_sub(&ln->gate, 2) == 3)
-        rn__ready(atomic_load(&ln->closer));
-}
-
 /* The caller's P's port, with an I/O wait and a slot for the next connection. */
 static int open_port(rn_listener *ln, struct rn__port *port)
 {
@@ -73,7 +55,7 @@ static int open_port(rn_listener *ln, struct rn__port *port)
     int r;
 
     if (atomic_load_explicit(&port->w, memory_order_relaxed) == NULL) {
-        r = rn__iowait_open(ln->fd, RN__ADD_SHARED, &w);
+        r = rn__iowait_open(atomic_load(&ln->fd), RN__ADD_SHARED, &w);
         if (r < 0)
             return r;
         w->may_be_shared = true; /* by the other ports, at least */
@@ -132,7 +114,7 @@ static int take(rn_listener *ln, struct rn__port *port)
             if (r < 0)
                 return r;
             rn__iowait_clear(w, RN__READ);
-            r = fd = rn__sys_accept4(ln->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+            r = fd = rn__sys_accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
             if (fd >= 0) {
                 port->backoff_ns = 0;
                 return fd;
@@ -203,7 +185,7 @@ static void pass_turn(struct rn__port *port)
 
 int rn__accept_enter(rn_listener *ln)
 {
-    int r = enter(ln);
+    int r = rn__listener_enter(ln);
 
     if (r == 0)
         come(port_here(ln));
@@ -213,7 +195,7 @@ int rn__accept_enter(rn_listener *ln)
 void rn__accept_leave(rn_listener *ln)
 {
     go(ln, port_here(ln));
-    leave(ln);
+    rn__listener_leave(ln);
 }
 
 int rn__accept_next(rn_listener *ln, rn_conn **ret)

@@ -289,5 +289,7 @@ int rn_remote_addr(rn_conn *conn, char *text, size_t len)
 
 int rn_listener_addr(rn_listener *ln, char *text, size_t len)
 {
-    return format_name(rn__sys_getsockname, ln->fd, text, len);
+    int fd = atomic_load(&ln->fd);
+
+    return fd < 0 ? -ECANCELED : format_name(rn__sys_getsockname, fd, text, len);
 }

@@ -112,9 +112,10 @@ int rn_listen(const char *network, const char *address, const rn_listen_options 
             goto fail_free;
         memcpy(ln->path, address, strlen(address) + 1);
     }
-    r = ln->fd = open_first(net, address, o);
+    r = open_first(net, address, o);
     if (r < 0)
         goto fail_path;
+    atomic_store(&ln->fd, r);
     *ret = ln;
     return 0;
 
@@ -127,11 +128,32 @@ fail_free:
 
 int rn_listener_fd(rn_listener *ln)
 {
-    return ln->fd;
+    return atomic_load(&ln->fd);
+}
+
+int rn__listener_enter(rn_listener *ln)
+{
+    uint32_t gate = atomic_load(&ln->gate);
+
+    do
+        if (gate & 1)
+            return -ECANCELED;
+    while (!atomic_compare_exchange_weak(&ln->gate, &gate, gate + 2));
+    return 0;
+}
+
+void rn__listener_leave(rn_listener *ln)
+{
+    /* 3: closing, and the last one inside. Only then may ln be touched again: the closer waits. */
+    if (atomic_fetch_sub(&ln->gate, 2) == 3)
+        rn__ready(atomic_load(&ln->closer));
 }
 
 void rn_listener_cancel(rn_listener *ln)
 {
+    /* Inside: whoever is woken here may be the one that closes it next. */
+    if (rn__listener_enter(ln) < 0)
+        return;
     /* A port made after this sees the flag; one made before is woken here. */
     atomic_store(&ln->cancelled, true);
     for (int i = 0; i < ln->n_ports; i++) {
@@ -140,6 +162,7 @@ void rn_listener_cancel(rn_listener *ln)
         if (w != NULL)
             rn__iowait_cancel(w);
     }
+    rn__listener_leave(ln);
 }
 
 void rn__listener_nudge(rn_listener *ln)
@@ -154,12 +177,13 @@ void rn__listener_nudge(rn_listener *ln)
 
 static const struct rn__wait_kind wait_leave = {.name = "close listener"};
 
-void rn_listener_close(rn_listener *ln)
+void rn__listener_stop(rn_listener *ln)
 {
-    if (ln == NULL)
-        return;
+    struct rn__coro *none = NULL;
+
     rn_listener_cancel(ln);
-    atomic_store(&ln->closer, rn__self());
+    if (!atomic_compare_exchange_strong(&ln->closer, &none, rn__self()))
+        return; /* somebody did, or does */
     if (atomic_fetch_or(&ln->gate, 1) > 1)
         rn__park(&wait_leave, ln);
     for (int i = 0; i < ln->n_ports; i++) {
@@ -171,12 +195,20 @@ void rn_listener_close(rn_listener *ln)
         if (port->spare != NULL) {
             port->spare->w.fd = -1;
             rn__iowait_close(&port->spare->w, true);
+            port->spare = NULL;
         }
     }
     /* Before the close: between close and unlink a new listener could own the path. */
     if (ln->path != NULL)
         (void)rn__sys_unlink(ln->path);
-    (void)rn__sys_close(ln->fd);
+    (void)rn__sys_close(atomic_exchange(&ln->fd, -1));
+}
+
+void rn_listener_close(rn_listener *ln)
+{
+    if (ln == NULL)
+        return;
+    rn__listener_stop(ln);
     rn__free(ln->path);
     rn__free(ln);
 }

@@ -114,16 +114,23 @@ struct rn__port {
 };
 
 struct rn_listener {
-    int fd;
-    bool is_tcp;
-    bool keep_path;
+    _Atomic int fd;        /* -1 once stopped */
+    bool is_tcp;           /* [C] */
     char *path;            /* unix: what to unlink */
-    _Atomic uint32_t gate; /* bit 0 CLOSING, above: acceptors inside, times 2 */
+    _Atomic uint32_t gate; /* bit 0 CLOSING, above: who is inside, times 2 */
     atomic_bool cancelled;
-    _Atomic(struct rn__coro *) closer;
+    _Atomic(struct rn__coro *) closer; /* who stops it; set before CLOSING */
     int n_ports;
     struct rn__port ports[];
 };
+
+/* listen.c: inside, a listener is not freed. -ECANCELED once it is being closed. Any thread. */
+int rn__listener_enter(rn_listener *ln);
+void rn__listener_leave(rn_listener *ln);
+
+/* Cancels, waits for those inside, and gives up the descriptor: from then on peers are
+ * refused. Once: who comes second does not wait for the first. */
+void rn__listener_stop(rn_listener *ln);
 
 /* accept.c: an accept loop on the caller's P: enter, any number of accepts, leave. */
 int rn__accept_enter(rn_listener *ln);

@@ -1,0 +1,392 @@
+/*
+ * test_serve.c - serving on all Ps, draining, resting
+ */
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "base/mem.h"
+#include "base/sys.h"
+#include "rntest_coro.h"
+
+/* ---- serving ---- */
+
+struct server {
+    rn_listener *ln;
+    rn_serve_options options;
+    rn_handler fn;
+    void *arg;
+    int result;
+    char address[128];
+    rn_waitgroup done;
+};
+
+static void run_server(void *arg)
+{
+    struct server *s = arg;
+
+    s->result = rn_serve_listener(s->ln, &s->options, s->fn, s->arg);
+    rn_waitgroup_done(&s->done);
+}
+
+static void start_server(struct server *s, rn_handler fn, void *arg)
+{
+    CHECK_OK(rn_listen("tcp", "127.0.0.1:0", NULL, &s->ln));
+    CHECK_OK(rn_listener_addr(s->ln, s->address, sizeof s->address));
+    s->fn = fn;
+    s->arg = arg;
+    rn_waitgroup_add(&s->done, 1);
+    CHECK_OK(rn_go(run_server, s));
+}
+
+static void stop_server(struct server *s)
+{
+    rn_listener_cancel(s->ln);
+    CHECK_OK(rn_waitgroup_wait(&s->done));
+    CHECK_EQ(s->result, -ECANCELED);
+    rn_listener_close(s->ln);
+}
+
+static void echo(rn_conn *conn, void *arg)
+{
+    char buf[4096];
+    ssize_t n;
+
+    (void)arg;
+    while ((n = rn_read(conn, buf, sizeof buf)) > 0)
+        if (rn_write(conn, buf, (size_t)n) < 0)
+            break;
+    rn_close(conn);
+}
+
+static void echo_resting(rn_conn *conn, void *arg)
+{
+    char buf[4096];
+    ssize_t n = rn_read(conn, buf, sizeof buf);
+
+    if (n <= 0 || rn_write(conn, buf, (size_t)n) < 0 ||
+        rn_go_when_readable(conn, echo_resting, arg) < 0)
+        rn_close(conn);
+}
+
+static void exchange(const char *address, int times)
+{
+    rn_conn *c;
+    char buf[16];
+
+    CHECK_OK(rn_dial("tcp", address, NULL, &c));
+    for (int i = 0; i < times; i++) {
+        CHECK_EQ(rn_write(c, "ping", 4), 4);
+        rntest_read_full(c, buf, 4);
+        CHECK(memcmp(buf, "ping", 4) == 0);
+    }
+    rn_close(c);
+}
+
+struct client {
+    const char *address;
+    rn_waitgroup *done;
+};
+
+static void run_client(void *arg)
+{
+    struct client *c = arg;
+
+    exchange(c->address, 20);
+    rn_waitgroup_done(c->done);
+}
+
+static void many_clients(const char *address, int n)
+{
+    static rn_waitgroup done;
+    struct client c = {.address = address, .done = &done};
+
+    for (int i = 0; i < n; i++) {
+        rn_waitgroup_add(&done, 1);
+        CHECK_OK(rn_go(run_client, &c));
+    }
+    CHECK_OK(rn_waitgroup_wait(&done));
+}
+
+RN_CORO_TEST(each_way_to_balance_serves)
+{
+    for (int balance = RN_BALANCE_PLACE; balance <= RN_BALANCE_ONE; balance++) {
+        for (int rest = 0; rest < 2; rest++) {
+            struct server s = {
+                .options = {.balance = (enum rn_balance)balance, .when_readable = rest == 1}};
+
+            start_server(&s, rest ? echo_resting : echo, NULL);
+            many_clients(s.address, 100);
+            stop_server(&s);
+        }
+    }
+}
+
+struct serve_call {
+    rn_listener *ln;
+    rn_serve_options options;
+    int result;
+    rn_waitgroup done;
+};
+
+static void call_serve(void *arg)
+{
+    struct serve_call *s = arg;
+
+    s->result = rn_serve("tcp", "127.0.0.1:0", &s->options, echo, NULL);
+    rn_waitgroup_done(&s->done);
+}
+
+RN_CORO_TEST(rn_serve_listens_serves_and_closes)
+{
+    for (int balance = RN_BALANCE_PLACE; balance <= RN_BALANCE_REUSE_PORT; balance++) {
+        int fds = rntest_count_fds();
+        char address[128];
+        struct serve_call s = {.options = {.balance = (enum rn_balance)balance}};
+
+        s.options.listener = &s.ln;
+        rn_waitgroup_add(&s.done, 1);
+        CHECK_OK(rn_go_with(&(rn_go_options){.proc = rn_proc_id()}, call_serve, &s));
+        while (s.ln == NULL)
+            CHECK_OK(rn_sleep(RN_MILLISECOND));
+        CHECK_OK(rn_listener_addr(s.ln, address, sizeof address));
+        many_clients(address, 50);
+        rn_listener_cancel(s.ln);
+        CHECK_OK(rn_waitgroup_wait(&s.done));
+        CHECK_EQ(s.result, -ECANCELED);
+        CHECK_EQ(rntest_count_fds(), fds);
+    }
+    CHECK_EQ(rn_serve("tcp", "nonsense", NULL, echo, NULL), -RN_EADDRESS);
+    CHECK_EQ(rn_serve("tcp", ":0", &(rn_serve_options){.reserved = {1}}, echo, NULL), -EINVAL);
+}
+
+static void hold(rn_conn *conn, void *arg)
+{
+    rn_waitgroup *wg = arg;
+    char c = '!';
+
+    CHECK_EQ(rn_write(conn, &c, 1), 1);
+    CHECK_OK(rn_waitgroup_wait(wg));
+    rn_close(conn);
+}
+
+RN_CORO_TEST(above_max_conns_nobody_is_accepted)
+{
+    static rn_waitgroup end;
+    struct server s = {.options = {.max_conns = 4, .balance = RN_BALANCE_ONE}};
+    rn_conn *c[5];
+    char buf[4];
+
+    rn_waitgroup_add(&end, 1);
+    start_server(&s, hold, &end);
+    for (int i = 0; i < 5; i++)
+        CHECK_OK(rn_dial("tcp", s.address, NULL, &c[i]));
+    for (int i = 0; i < 4; i++)
+        CHECK_EQ(rn_read(c[i], buf, 1), 1);
+    rn_set_read_deadline(c[4], rn_after(50 * RN_MILLISECOND));
+    CHECK_EQ(rn_read(c[4], buf, 1), -ETIME);
+    rn_set_read_deadline(c[4], 0);
+    rn_waitgroup_done(&end); /* the four end, and the fifth gets its turn */
+    CHECK_EQ(rn_read(c[4], buf, 1), 1);
+    for (int i = 0; i < 5; i++)
+        rn_close(c[i]);
+    stop_server(&s);
+}
+
+static void *cancel_listener(void *arg)
+{
+    usleep(1000); /* it serves by then */
+    rn_listener_cancel(arg);
+    return NULL;
+}
+
+/* Whom it wakes closes the listener while the one who cancels may still be at it. */
+RN_CORO_TEST(who_cancels_a_listener_may_be_slower_than_who_closes_it)
+{
+    for (int i = 0; i < 50; i++) {
+        rn_listener *ln;
+        pthread_t t;
+
+        CHECK_OK(rn_listen("tcp", "127.0.0.1:0", NULL, &ln));
+        CHECK_EQ(pthread_create(&t, NULL, cancel_listener, ln), 0);
+        CHECK_EQ(rn_serve_listener(ln, NULL, echo, NULL), -ECANCELED);
+        rn_listener_close(ln);
+        CHECK_EQ(pthread_join(t, NULL), 0);
+    }
+}
+
+RN_CORO_TEST(a_drain_lets_busy_connections_end_and_cancels_resting_ones)
+{
+    static rn_waitgroup end;
+    struct server busy = {.ln = NULL}, resting = {.options = {.when_readable = true}};
+    rn_conn *b, *r, *r2;
+    char buf[8], address[64];
+
+    rn_waitgroup_add(&end, 1);
+    start_server(&busy, hold, &end);
+    start_server(&resting, echo_resting, NULL);
+    CHECK_OK(rn_dial("tcp", busy.address, NULL, &b));
+    CHECK_EQ(rn_read(b, buf, 1), 1);
+    CHECK_OK(rn_dial("tcp", resting.address, NULL, &r));
+    CHECK_EQ(rn_write(r, "x", 1), 1);
+    CHECK_EQ(rn_read(r, buf, 1), 1);
+    stop_server(&resting);
+    CHECK_EQ(rn_read(r, buf, 1), 0);
+    rn_listener_cancel(busy.ln);
+    CHECK_OK(rn_sleep(20 * RN_MILLISECOND));
+    CHECK_EQ(busy.result, 0); /* has not returned */
+    CHECK_EQ(rn_dial("tcp", busy.address, NULL, &r2), -ECONNREFUSED);
+    CHECK_EQ(rn_listener_fd(busy.ln), -1);
+    CHECK_EQ(rn_listener_addr(busy.ln, address, sizeof address), -ECANCELED);
+    rn_waitgroup_done(&end);
+    stop_server(&busy);
+    rn_close(b);
+    rn_close(r);
+}
+
+/* ---- resting ---- */
+
+struct rested {
+    ssize_t result;
+    char bytes[16];
+    int runs;
+    rn_waitgroup done;
+};
+
+static void on_rest_end(rn_conn *conn, void *arg)
+{
+    struct rested *r = arg;
+
+    r->runs++;
+    r->result = rn_read(conn, r->bytes, sizeof r->bytes);
+    rn_close(conn);
+    rn_waitgroup_done(&r->done);
+}
+
+static void rest(rn_conn *c, struct rested *r)
+{
+    memset(r, 0, sizeof *r);
+    rn_waitgroup_add(&r->done, 1);
+    CHECK_OK(rn_go_when_readable(c, on_rest_end, r));
+}
+
+RN_CORO_TEST(a_rest_ends_with_data_deadline_cancel_or_hang_up)
+{
+    rn_conn *a, *b;
+    struct rested r;
+
+    rntest_pair(&a, &b);
+    rest(a, &r);
+    CHECK_OK(rn_sleep(5 * RN_MILLISECOND));
+    CHECK_EQ(r.runs, 0);
+    CHECK_EQ(rn_write(b, "data", 4), 4);
+    CHECK_OK(rn_waitgroup_wait(&r.done));
+    CHECK_EQ(r.result, 4);
+    rn_close(b);
+
+    rntest_pair(&a, &b);
+    rn_set_read_deadline(a, rn_after(20 * RN_MILLISECOND));
+    rest(a, &r);
+    CHECK_OK(rn_waitgroup_wait(&r.done));
+    CHECK_EQ(r.result, -ETIME);
+    rn_close(b);
+
+    rntest_pair(&a, &b);
+    rest(a, &r);
+    rn_set_read_deadline(a, rn_after(10 * RN_MILLISECOND)); /* set while it rests */
+    CHECK_OK(rn_waitgroup_wait(&r.done));
+    CHECK_EQ(r.result, -ETIME);
+    rn_close(b);
+
+    rntest_pair(&a, &b);
+    rest(a, &r);
+    CHECK(rn_cancel_ref(rn_conn_ref(a)));
+    CHECK_OK(rn_waitgroup_wait(&r.done));
+    CHECK_EQ(r.result, -ECANCELED);
+    rn_close(b);
+
+    rntest_pair(&a, &b);
+    rest(a, &r);
+    rn_close(b);
+    CHECK_OK(rn_waitgroup_wait(&r.done));
+    CHECK_EQ(r.result, 0);
+    CHECK_EQ(r.runs, 1);
+}
+
+RN_CORO_TEST(a_rest_ends_at_once_where_bytes_are_there_already)
+{
+    rn_conn *a, *b;
+    struct rested r;
+
+    rntest_pair(&a, &b);
+    CHECK_EQ(rn_write(b, "wire", 4), 4);
+    CHECK_OK(rn_sleep(2 * RN_MILLISECOND));
+    rest(a, &r);
+    CHECK_OK(rn_waitgroup_wait(&r.done));
+    CHECK_EQ(r.result, 4);
+    rn_close(b);
+
+    rntest_pair(&a, &b);
+    CHECK_OK(rn_unread(a, "back", 4));
+    rest(a, &r);
+    CHECK_OK(rn_waitgroup_wait(&r.done));
+    CHECK_EQ(r.result, 4);
+    CHECK(memcmp(r.bytes, "back", 4) == 0);
+    rn_close(b);
+}
+
+RN_CORO_TEST(a_resting_conn_has_a_reader)
+{
+    rn_conn *a, *b;
+    struct rested r;
+    char buf[4];
+
+    rntest_pair(&a, &b);
+    rest(a, &r);
+    CHECK_EQ(rn_read(a, buf, sizeof buf), -EBUSY);
+    CHECK_EQ(rn_go_when_readable(a, on_rest_end, &r), -EBUSY);
+    CHECK_EQ(rn_write(a, "out", 3), 3); /* writing is free */
+    CHECK_EQ(rn_read(b, buf, 3), 3);
+    rn_close(b);
+    CHECK_OK(rn_waitgroup_wait(&r.done));
+}
+
+RN_CORO_TEST_ON(a_rest_without_memory_for_a_stack_waits_for_memory, 1)
+{
+    rn_conn *a, *b;
+    struct rested r;
+
+    rntest_pair(&a, &b);
+    rest(a, &r);
+    a = NULL;
+    CHECK_OK(rn__sys_fail("mmap", ENOMEM, 1, 2));
+    CHECK_OK(rn__sys_fail("madvise", ENOMEM, 1, 2)); /* whichever a new stack needs first */
+    CHECK_EQ(rn_write(b, "x", 1), 1);
+    CHECK_OK(rn_waitgroup_wait(&r.done));
+    CHECK_EQ(r.result, 1);
+    rn__sys_clear();
+    rn_close(b);
+}
+
+static int rest_and_leave(void *arg)
+{
+    static struct rested r;
+    rn_conn *a, *b;
+
+    (void)arg;
+    rntest_pair(&a, &b);
+    rest(a, &r);
+    return 0; /* neither a nor b is closed */
+}
+
+RN_TEST(what_a_run_leaves_open_is_closed_by_its_end)
+{
+    int fds = rntest_count_fds();
+
+    CHECK_OK(rn_run(NULL, rest_and_leave, NULL));
+    CHECK_EQ(rntest_count_fds(), fds);
+}
