@@ -1,12 +1,12 @@
 /*
  * balance.c - how connections find their P: balance, delay while a P is stuck, accepts for nothing
  *
- * Two Ps serve; a plain thread connects. Each connection is told the number of its P. Printed for each
- * way, as a Markdown row:
+ * Two Ps serve; a plain thread connects. Each connection is told the number of its P. Printed for
+ * each way, as a Markdown row:
  *
  *   max/mean    connections on the fuller P over the mean, of 2000 held open
- *   p50 p99 max time from connect to first byte, ms, of 400 connections one after the other, while a
- *               coroutine keeps one P busy for 200 ms, then leaves it alone for 20 ms, and so on
+ *   p50 p99 max time from connect to first byte, ms, of 400 connections one after the other, while
+ *               a coroutine keeps one P busy for 200 ms, leaves it alone for 20 ms, and so on
  *   EAGAIN      accept4 calls that found nothing, per connection
  *
  * "shared" is what a listener in several epolls without EPOLLEXCLUSIVE does: all are woken.

@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""test_program.py BUILD_DIR [NAME...] - runnel as a user meets it: help, errors, files over HTTP."""
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+
+from e2e import (GET, RUNNEL, SANITIZED, Serve, Skip, free_port, main, read_all, read_exactly,
+                 read_head, read_response)
+
+
+def run(*argv):
+    p = subprocess.run([RUNNEL, *argv], capture_output=True, text=True, timeout=20, check=False)
+    return p.returncode, p.stdout, p.stderr
+
+
+def test_help_and_version_go_to_standard_output():
+    for argv in (["--help"], ["help"], ["serve", "--help"], ["echo", "-h"]):
+        code, out, err = run(*argv)
+        assert code == 0 and "Usage: runnel" in out and err == "", argv
+    code, out, _ = run("--version")
+    assert code == 0 and re.fullmatch(r"runnel \d+\.\d+\.\d+\n", out)
+
+
+def test_wrong_calls_are_told_and_exit_with_2():
+    for argv in ([], ["nonsense"], ["serve"], ["serve", "a", "b"], ["serve", "--nope", "."], ["echo"],
+                 ["serve", "--procs", "many", "."], ["serve", "--procs", "0", "."],
+                 ["serve", "--max-conns", "-1", "."], ["echo", "--balance", "x", ":0"]):
+        code, out, err = run(*argv)
+        assert code == 2 and out == "" and err != "", (argv, code, err)
+
+
+def test_what_cannot_be_served_is_told_and_exits_with_1():
+    code, _, err = run("serve", "/no/such/dir")
+    assert code == 1 and "/no/such/dir" in err and "No such file" in err
+    code, _, err = run("serve", "--listen", "nonsense", ".")
+    assert code == 1 and "nonsense" in err and "malformed address" in err
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        address = "127.0.0.1:%d" % s.getsockname()[1]
+        code, _, err = run("serve", "--listen", address, ".")
+        assert code == 1 and address in err and "in use" in err
+        code, _, err = run("echo", address)
+        assert code == 1 and "in use" in err
+
+
+def test_files_come_with_type_length_and_date():
+    with Serve() as s:
+        for name, kind in (("/", "text/html; charset=utf-8"), ("/style.css", "text/css"),
+                           ("/data.json", "application/json"), ("/inside.css", "text/css"),
+                           ("/empty.txt", "text/plain"), ("/sub/", "text/html"),
+                           ("/sub/../style.css?x=1", "text/css"), ("/%73tyle.css", "text/css")):
+            head = s.curl(name, "-i").decode()
+            assert head.startswith("HTTP/1.1 200 OK\r\n"), (name, head)
+            assert f"Content-Type: {kind}" in head, head
+            assert re.search(r"Last-Modified: \w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT\r\n", head)
+            assert re.search(r"\r\nDate: ", head)
+        assert s.curl("/") == s.files["index.html"]
+        assert s.curl("/big.bin") == s.files["big.bin"]
+        head = s.curl("/big.bin", "-I").decode()
+        assert f"Content-Length: {len(s.big)}\r\n" in head
+        assert s.talk(b"HEAD /style.css HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") \
+            .endswith(b"\r\n\r\n")
+
+
+def test_what_may_not_be_had_is_not_had():
+    with Serve() as s:
+        for path, status in (("/none", 404), ("/.secret", 404), ("/outside", 404), ("/fifo", 404),
+                             ("/noindex/", 404), ("/style.css/", 404), ("/../etc/passwd", 400),
+                             ("/%2e%2e/%2e%2e/etc/passwd", 400), ("/a%2fb", 400), ("/%00", 400),
+                             ("/%zz", 400), ("/" + "x" * 2000, 414), ("/" + "x" * 9000, 414)):
+            head = s.curl(path, "-i").decode()
+            assert head.startswith(f"HTTP/1.1 {status} "), (path, head[:80])
+            assert "root:" not in head
+        head = s.curl("/sub?q=1", "-i").decode()
+        assert head.startswith("HTTP/1.1 301 ") and "Location: /sub/?q=1\r\n" in head
+        assert "Location: /sub/" in s.curl("//sub", "-i").decode()
+        head = s.curl("/", "-i", "-d", "body").decode()
+        assert head.startswith("HTTP/1.1 405 ") and "Allow: GET, HEAD\r\n" in head
+        assert s.curl("/", "-i", "-X", "BREW").startswith(b"HTTP/1.1 501 ")
+
+
+def test_requests_that_could_be_read_in_two_ways_are_refused():
+    good = b"GET / HTTP/1.1\r\nHost: x\r\n"
+    with Serve() as s:
+        for data, status in ((b"GET / HTTP/1.1\nHost: x\n\n", 400), (good + b" folded\r\n\r\n", 400),
+                             (good + b"X : y\r\n\r\n", 400), (b"GET / HTTP/1.1\r\n\r\n", 400),
+                             (good + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+                             (good + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+                             (good + b"X: a\0b\r\n\r\n", 400), (b"GET / HTTP/2.0\r\n\r\n", 505),
+                             (good + b"X: " + b"y" * 20000, 431)):
+            out = s.talk(data)
+            assert out.startswith(b"HTTP/1.1 %d " % status), (data[:60], out[:60])
+            assert b"Connection: close\r\n" in out
+
+
+def test_a_pipelined_batch_is_answered_in_order():
+    with Serve() as s, s.connect() as c:
+        names = ["index.html", "style.css", "big.bin", "data.json", "empty.txt"] * 4
+        c.sendall(b"".join(b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n" % n.encode() for n in names))
+        for name in names:
+            head, body = read_response(c)
+            assert head.startswith(b"HTTP/1.1 200") and body == s.files[name], name
+
+
+def test_a_request_may_come_byte_by_byte():
+    with Serve() as s, s.connect() as c:
+        c.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in b"GET /style.css HTTP/1.1\r\nHost: x\r\n\r\n":
+            c.sendall(bytes([byte]))
+            time.sleep(0.001)
+        assert read_response(c)[1] == s.files["style.css"]
+
+
+def test_keep_alive_follows_version_and_connection():
+    with Serve() as s:
+        assert b"Connection: keep-alive" in s.curl("/", "-i", "-0", "-H", "Connection: keep-alive")
+        assert s.talk(b"GET / HTTP/1.0\r\n\r\n").endswith(b"home</p>")
+        assert s.talk(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").endswith(b"home</p>")
+        with s.connect() as c:
+            for _ in range(50):
+                c.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                # Head and body of a small file leave together: one segment, one recv.
+                assert c.recv(65536).endswith(b"<p>home</p>")
+
+
+def test_curl_uses_one_connection_for_several_files():
+    if shutil.which("curl") is None:
+        raise Skip("no curl")
+    with Serve() as s:
+        url = f"http://127.0.0.1:{s.port}/"
+        out = subprocess.run(["curl", "-s", "--max-time", "20", "-w", "%{num_connects}\n", url, url, url,
+                              "-o", "/dev/null", "-o", "/dev/null", "-o", "/dev/null"],
+                             capture_output=True, text=True, check=True).stdout
+        assert out.split() == ["1", "0", "0"], out
+
+
+def test_a_changed_file_is_seen_soon():
+    with Serve() as s:
+        assert s.curl("/style.css") == b"p{}"
+        with open(os.path.join(s.folder, "style.css"), "wb") as f:
+            f.write(b"body{}")
+        time.sleep(1.2)
+        assert s.curl("/style.css") == b"body{}"
+        os.unlink(os.path.join(s.folder, "style.css"))
+        time.sleep(1.2)
+        assert s.curl("/style.css", "-i").startswith(b"HTTP/1.1 404")
+
+
+def test_it_listens_in_several_places_and_on_each_poller():
+    for poller in ("epoll", "poll"):
+        path = tempfile.mktemp()
+        with Serve("--listen", path, "--listen", "127.0.0.2:PORT", "--procs", "2", RN_POLLER=poller) as s:
+            assert s.curl("/") == s.files["index.html"]
+            with socket.create_connection(("127.0.0.2", s.port), 10) as c:
+                c.sendall(GET % b"")
+                assert read_response(c)[1] == s.files["index.html"]
+            assert s.curl("/", "--unix-socket", path) == s.files["index.html"]
+            assert s.end() == 0
+        assert not os.path.exists(path)
+
+
+def test_a_head_that_trickles_is_cut_off():
+    if SANITIZED:
+        raise Skip("takes 10 s")
+    with Serve() as s, s.connect() as c:
+        start, out = time.monotonic(), b""
+        c.settimeout(0.5)
+        for byte in b"GET / HTTP/1.1\r\nHost: and so on, for longer than anybody would wait":
+            c.sendall(bytes([byte]))
+            try:
+                out = c.recv(4096)
+                break
+            except TimeoutError:
+                pass
+        assert out.startswith(b"HTTP/1.1 408 ") and b"Connection: close\r\n" in out, out
+        assert time.monotonic() - start < 15
+
+
+def test_of_a_file_that_is_cut_no_wrong_bytes_come():
+    with Serve() as s, s.connect(room=64 << 10) as c:
+        c.sendall(GET % b"big.bin")
+        read_head(c)
+        out = read_exactly(c, 1 << 20)
+        os.truncate(os.path.join(s.folder, "big.bin"), 2 << 20)
+        try:
+            out += read_all(c)
+        except ConnectionResetError:
+            pass
+        assert len(out) < len(s.big) and s.big.startswith(out)
+        with s.connect() as other:  # and it serves on
+            other.sendall(GET % b"")
+            assert read_head(other).startswith(b"HTTP/1.1 200")
+
+
+def test_the_page_is_drawn_by_a_browser():
+    if not os.path.exists("/usr/bin/chromium"):
+        raise Skip("no chromium")
+    with Serve() as s:
+        dom = subprocess.run(["/usr/bin/chromium", "--headless", "--no-sandbox", "--dump-dom",
+                              f"http://127.0.0.1:{s.port}/"], capture_output=True, text=True, timeout=25,
+                             check=True).stdout
+        assert "<p>home</p>" in dom
+
+
+main(globals())
