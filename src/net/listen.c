@@ -21,7 +21,7 @@ static int set_flag(int fd, int level, int name, bool on)
     return rn__sys_setsockopt(fd, level, name, &value, sizeof value);
 }
 
-static int set_options(int fd, enum rn__net net, const rn_listen_options *o, bool any)
+static int set_options(int fd, enum rn__net net, const rn_listen_options *o)
 {
     int r = 0;
 
@@ -33,7 +33,6 @@ static int set_options(int fd, enum rn__net net, const rn_listen_options *o, boo
         r = set_flag(fd, SOL_SOCKET, SO_REUSEPORT, true);
     if (r == 0 && !o->delay)
         r = set_flag(fd, IPPROTO_TCP, TCP_NODELAY, true);
-    (void)any;
     return r;
 }
 
@@ -44,7 +43,7 @@ static int open_socket(enum rn__net net, const struct rn__addr *a, const rn_list
 
     if (fd < 0)
         return fd;
-    r = set_options(fd, net, o, false);
+    r = set_options(fd, net, o);
     /* "tcp" on the unspecified address takes IPv4 in too; anything else IPv6 only, whatever
      * net.ipv6.bindv6only says. */
     if (r == 0 && family == AF_INET6)
@@ -149,7 +148,7 @@ void rn__listener_leave(rn_listener *ln)
         rn__ready(atomic_load(&ln->closer));
 }
 
-void rn_listener_cancel(rn_listener *ln)
+static void cancel_ports(rn_listener *ln)
 {
     /* Inside: whoever is woken here may be the one that closes it next. */
     if (rn__listener_enter(ln) < 0)
@@ -163,6 +162,18 @@ void rn_listener_cancel(rn_listener *ln)
             rn__iowait_cancel(w);
     }
     rn__listener_leave(ln);
+}
+
+void rn_listener_cancel(rn_listener *ln)
+{
+    bool foreign = rn__proc() == NULL;
+
+    /* A plain thread's wake goes to a P's inbox: the runtime must not end meanwhile. */
+    if (foreign)
+        rn__foreign_begin();
+    cancel_ports(ln);
+    if (foreign)
+        rn__foreign_end();
 }
 
 void rn__listener_nudge(rn_listener *ln)

@@ -21,7 +21,7 @@ struct unread;
 /*
  * rn_conn.gate: who is inside, and whether the door is closing.
  *
- *      bit 0 CLOSING   bit 1 READER   bit 2 WRITE_SHUT   bits 8.. writers, inside or queued
+ *      bit 0 CLOSING   bit 1 READER   bits 8.. writers, inside or queued
  *
  * The owner sets CLOSING once; nobody enters after that, and the last one to leave readies the
  * closer. The writer who comes when there is none has the turn; the others wait for it in `turns`.

@@ -42,7 +42,6 @@ struct rn__iowait {
     void (*rest)(struct rn__iowait *w); /* on home, in the scheduler, when REST ended */
     void (*drop)(struct rn__iowait *w); /* the runtime ended with it in use; may be NULL */
     struct rn__snode free_link;         /* while free, and between rest and start */
-    _Atomic(struct rn__coro *) closer;  /* home is to free it, and to ready this one */
     struct rn__proc *counted;           /* the P in whose load it is; NULL: none */
     uint32_t index;                     /* [C] */
     int fd;                             /* [C] while in use */
