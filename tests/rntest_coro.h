@@ -66,6 +66,12 @@ static inline void rntest_read_full(rn_conn *conn, void *buf, size_t len)
     }
 }
 
+/* Does tests/meson.build run this under valgrind? */
+static inline bool rntest_on_valgrind(void)
+{
+    return getenv("RNTEST_VALGRIND") != NULL;
+}
+
 /* Open descriptors of this process. */
 static inline int rntest_count_fds(void)
 {

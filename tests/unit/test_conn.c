@@ -521,7 +521,7 @@ RN_CORO_TEST(a_read_stopped_at_the_urgent_mark_goes_on)
 static void send_with_fd(int socket, const char *text, int fd)
 {
     struct iovec iov = {(char *)text, strlen(text)};
-    char control[CMSG_SPACE(sizeof fd)] __attribute__((aligned(8)));
+    char control[CMSG_SPACE(sizeof fd)] __attribute__((aligned(8))) = "";
     struct msghdr m = {
         .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
     struct cmsghdr *c = CMSG_FIRSTHDR(&m);

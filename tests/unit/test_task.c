@@ -635,7 +635,7 @@ static int run_200000(void *arg)
 
 RN_TEST_TIMEOUT(two_hundred_thousand_guarded_coroutines_are_alive_at_once, 60)
 {
-    if (rntest_sanitized())
+    if (rntest_sanitized() || rntest_on_valgrind())
         RN_TEST_SKIP("release build only: shadow memory");
     if (!rn__stack_has_markers())
         RN_TEST_SKIP("no MADV_GUARD_INSTALL before Linux 6.13");
@@ -659,7 +659,7 @@ static int spawn_past_budget(void *arg)
 
 RN_TEST_TIMEOUT(without_guard_markers_the_budget_ends_in_enomem_and_names_the_sysctl, 60)
 {
-    if (rntest_sanitized())
+    if (rntest_sanitized() || rntest_on_valgrind())
         RN_TEST_SKIP("release build only: shadow memory");
     rn__stack_no_markers(true);
     CHECK_OK(rn_run(&(rn_run_options){.procs = 1, .log = log_to_memory}, spawn_past_budget, NULL));
