@@ -117,6 +117,22 @@ RN_API void rn_yield(void);
 RN_API int rn_sleep(rn_time span_ns);
 
 /*
+ * rn_shield_begin - wait in peace
+ * Until the rn_shield_end that belongs to it, waits of the calling coroutine do not end by its
+ * being cancelled: for what must be cleaned up, and needs to wait for that. Cancels of a connection
+ * or listener, and deadlines, still end them. May be nested, 255 deep.
+ * Effects: none on a plain thread. Source: src/task/wait.c
+ */
+RN_API void rn_shield_begin(void);
+
+/*
+ * rn_shield_end - be cancellable again
+ * A cancel that came meanwhile ends the next wait.
+ * Effects: none on a plain thread. Source: src/task/wait.c
+ */
+RN_API void rn_shield_end(void);
+
+/*
  * rn_procs - how many Ps there are
  * Returns 1 or more while a runtime exists, else 0.
  * Effects: none. Source: src/task/go.c

@@ -52,13 +52,17 @@ struct rn__coro {
     _Atomic uint8_t state;            /* [P] enum rn__coro_state; atomic for readers elsewhere */
     uint8_t size_class;               /* [C] of the stack */
     bool pinned;                      /* [C] may not be stolen */
+    uint8_t shields;                  /* [P] above 0: waits are not cancelled */
     atomic_bool cancelled;            /* sticky: each later wait says -ECANCELED */
+    atomic_bool cancelling;           /* [A] cancel_msg is in an inbox */
     const struct rn__wait_kind *wait; /* [P] while PARKED */
     void *wait_obj;                   /* [P] */
-    struct rn__timer timer;           /* [P] rn_sleep */
+    struct rn__timer timer;           /* [P] of a sleep, or of a wait with a deadline */
     struct rn__msg msg;               /* ready, or start, from another thread */
+    struct rn__msg cancel_msg;        /* see rn__cancel */
+    _Atomic uint64_t cancel_id;       /* [A] which life it is meant for */
     char *top;                        /* [C] end of the stack, and its slot, in memory */
-    uint64_t id;
+    _Atomic uint64_t id;              /* of this life; 0: none yet */
     const char *name;
     void *local;
     const void *site; /* [C] return address of the rn_go that started it */
@@ -105,11 +109,19 @@ void rn__park(const struct rn__wait_kind *why, void *obj);
 /* Makes a parked (or about to be parked) coroutine runnable; any thread. */
 void rn__ready(struct rn__coro *co);
 
-/* Has this coroutine been cancelled as a whole (not just a conn it uses)? */
+/* Has this coroutine been cancelled as a whole (not just a conn it uses)? By itself only. Ordered,
+ * against a cancel that meets it just when it is stolen: see rn__cancel. */
 static inline bool rn__is_cancelled(const struct rn__coro *co)
 {
-    return RN_UNLIKELY(atomic_load_explicit(&co->cancelled, memory_order_relaxed));
+    return RN_UNLIKELY(atomic_load(&co->cancelled)) && co->shields == 0;
 }
+
+/* Cancels the life `id` of a coroutine: its waits, the one under way and all later ones, return
+ * -ECANCELED. Harmless when that life is over. Any thread. */
+void rn__cancel(struct rn__coro *co, uint64_t id);
+
+/* On its own P, in the scheduler: ends the wait it is parked in, where that can be ended. */
+void rn__interrupt(struct rn__coro *co);
 
 /* Starts a coroutine that stays on P `proc` (NULL: the caller's, stealable when `steal`).
  * site is the return address to name it by. */

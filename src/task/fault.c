@@ -69,7 +69,7 @@ static void report(const struct rn__coro *co)
     struct line l = {.len = 0};
 
     add_text(&l, "runnel: stack overflow in coroutine ");
-    add_number(&l, co->id, 10);
+    add_number(&l, atomic_load(&co->id), 10);
     add_text(&l, " \"");
     add_text(&l, co->name == NULL ? "" : co->name);
     add_text(&l, "\": stack of ");

@@ -64,10 +64,16 @@ static void prepare(struct rn__coro *co, const struct rn__spawn *how, void (*fn)
     co->site = how->site;
     co->local = NULL;
     co->pinned = how->pinned;
+    co->shields = 0;
     atomic_store_explicit(&co->cancelled, false, memory_order_relaxed);
     rn__san_recycle(&co->san);
     co->sp = rn__switch_prepare(co->top, co);
     rn__set_state(co, RN__RUNNABLE);
+}
+
+static void set_id(struct rn__coro *co, uint64_t id)
+{
+    atomic_store_explicit(&co->id, id, memory_order_relaxed);
 }
 
 static void post_start(struct rn__coro *co, struct rn__proc *to)
@@ -99,7 +105,7 @@ static int go_foreign(const struct rn__spawn *how, void (*fn)(void *), void *arg
     if (r < 0)
         goto out;
     prepare(co, how, fn, arg);
-    co->id = ++foreign_id * RN__MAX_PROCS + RN__MAX_PROCS - 1;
+    set_id(co, ++foreign_id * RN__MAX_PROCS + RN__MAX_PROCS - 1);
     to = how->proc != NULL ? how->proc
                            : rt->procs[atomic_fetch_add(&rt->next_proc, 1) % (unsigned)rt->n_procs];
     atomic_fetch_add(&rt->foreign_spawned, 1);
@@ -129,7 +135,7 @@ int rn__go(const struct rn__spawn *how, void (*fn)(void *), void *arg)
     if (RN_UNLIKELY(r < 0))
         return r;
     prepare(co, how, fn, arg);
-    co->id = ++p->next_id * RN__MAX_PROCS + (unsigned)p->index;
+    set_id(co, ++p->next_id * RN__MAX_PROCS + (unsigned)p->index);
     rn__stat_add(&p->stats.spawned, 1);
     if (how->proc != NULL && how->proc != p) {
         post_start(co, how->proc);
@@ -276,6 +282,7 @@ int rn_sleep(rn_time span_ns)
         rn_yield();
         return 0;
     }
+    co->timer.kind = RN__TIMER_CORO;
     r = rn__heap_set(&p->timers, &co->timer, rn_after(span_ns));
     if (r < 0)
         return r;
@@ -289,6 +296,7 @@ void rn__pause(rn_time span_ns)
 {
     struct rn__proc *p = rn__proc();
 
+    p->current->timer.kind = RN__TIMER_CORO;
     if (rn__heap_set(&p->timers, &p->current->timer, rn_after(span_ns)) < 0)
         rn_yield();
     else
@@ -313,7 +321,7 @@ uint64_t rn_id(void)
 {
     struct rn__coro *co = rn__self();
 
-    return co == NULL ? 0 : co->id;
+    return co == NULL ? 0 : atomic_load_explicit(&co->id, memory_order_relaxed);
 }
 
 const char *rn_name(void)

@@ -27,8 +27,8 @@
 /* Between looks at the poller while coroutines are runnable. */
 #define RN__POLL_EVERY (100 * RN_MICROSECOND)
 
-/* Kinds of rn__timer. */
-enum { RN__TIMER_CORO, RN__TIMER_READ, RN__TIMER_WRITE };
+/* Kinds of rn__timer. CORO: ready it (a sleep); WAIT: interrupt what it waits in. */
+enum { RN__TIMER_CORO, RN__TIMER_WAIT, RN__TIMER_READ, RN__TIMER_WRITE };
 
 /* Coroutines that have not run yet. The owner pushes at tail; owner and thieves take at head by
  * CAS. Slots are atomic because a thief reads one that the owner may be overwriting; its CAS on
@@ -115,9 +115,15 @@ static inline void rn__stat_add(_Atomic uint64_t *counter, uint64_t by)
                           memory_order_relaxed);
 }
 
+/* Released, for rn__cancel's sake: who sees the state sees where it came to be. */
 static inline void rn__set_state(struct rn__coro *co, enum rn__coro_state s)
 {
-    atomic_store_explicit(&co->state, (uint8_t)s, memory_order_relaxed);
+    atomic_store_explicit(&co->state, (uint8_t)s, memory_order_release);
+}
+
+static inline enum rn__coro_state rn__state(struct rn__coro *co)
+{
+    return (enum rn__coro_state)atomic_load_explicit(&co->state, memory_order_acquire);
 }
 
 /* sched.c */

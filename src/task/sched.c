@@ -199,6 +199,8 @@ static void fire_timers(struct rn__proc *p)
     while ((t = rn__heap_pop(&p->timers, p->now)) != NULL) {
         if (t->kind == RN__TIMER_CORO)
             rn__ready(RN_CONTAINER(t, struct rn__coro, timer));
+        else if (t->kind == RN__TIMER_WAIT)
+            rn__interrupt(RN_CONTAINER(t, struct rn__coro, timer));
         else
             rn__iowait_timer(p, t);
     }
@@ -281,6 +283,7 @@ static struct rn__coro *steal(struct rn__proc *p)
 
         if (co != NULL) {
             rn__stat_add(&p->stats.steals, 1);
+            atomic_store(&co->proc, p); /* ordered: see rn__cancel */
             return co;
         }
     }
@@ -342,11 +345,11 @@ static void cancel_one(struct rn__coro *co, void *arg)
 
     if (rn__coro_proc(co) != p || co == p->rt->main)
         return;
-    switch (atomic_load_explicit(&co->state, memory_order_relaxed)) {
+    switch (rn__state(co)) {
     case RN__PARKED:
         atomic_store_explicit(&co->cancelled, true, memory_order_relaxed);
-        if (co->wait->interrupt != NULL && co->wait->interrupt(co))
-            rn__ready(co);
+        if (co->shields == 0)
+            rn__interrupt(co);
         break;
     case RN__RUNNABLE:
         atomic_store_explicit(&co->cancelled, true, memory_order_relaxed);

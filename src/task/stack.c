@@ -194,7 +194,6 @@ static int cut(unsigned size_class, struct rn__coro **ret)
     co->size_class = (uint8_t)size_class;
     /* Tops at the same offset of each page would share one cache set: stagger them. */
     co->top = low + bytes - (size_t)(i % 16) * RN_CACHE_LINE;
-    co->timer.kind = RN__TIMER_CORO;
     rn__san_create(&co->san);
     rn__san_set_stack(&co->san, low + guard, bytes - guard);
     s->valgrind_ids[i] = VALGRIND_STACK_REGISTER(low + guard, low + bytes);

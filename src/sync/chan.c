@@ -1,0 +1,241 @@
+/*
+ * chan.c - channels
+ *
+ * A ring of items under a spin lock, and two queues of waiting coroutines. An item goes straight
+ * from sender to receiver where one waits: the copy is made under the lock, into or out of the
+ * stack of the one that waits, which cannot leave before it has been readied.
+ *
+ * Invariants, under the lock: receivers wait only while the ring is empty and the channel open,
+ * senders only while the ring is full and the channel open; but for waits that were interrupted,
+ * which are passed over until their coroutine has taken them out.
+ */
+#include "sync/chan.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+
+#define ITEM_MOST ((size_t)64 << 10) /* copied under a spin lock */
+
+const struct rn__wait_kind rn__wait_send = {.name = "send", .interrupt = rn__wait_interrupt};
+const struct rn__wait_kind rn__wait_recv = {.name = "receive", .interrupt = rn__wait_interrupt};
+
+int rn_chan_new(size_t item_bytes, size_t capacity, rn_chan **ret)
+{
+    size_t bytes;
+    rn_chan *ch;
+
+    if (item_bytes > ITEM_MOST)
+        return -EINVAL;
+    if (__builtin_mul_overflow(item_bytes, capacity, &bytes) ||
+        __builtin_add_overflow(bytes, sizeof *ch, &bytes))
+        return -ENOMEM;
+    ch = rn__calloc(1, bytes);
+    if (ch == NULL)
+        return -ENOMEM;
+    ch->item_bytes = item_bytes;
+    ch->capacity = capacity;
+    ch->refs = 1;
+    rn__list_init(&ch->senders);
+    rn__list_init(&ch->receivers);
+    *ret = ch;
+    return 0;
+}
+
+rn_chan *rn_chan_ref(rn_chan *ch)
+{
+    atomic_fetch_add_explicit(&ch->refs, 1, memory_order_relaxed);
+    return ch;
+}
+
+void rn_chan_free(rn_chan *ch)
+{
+    if (ch == NULL || atomic_fetch_sub(&ch->refs, 1) > 1)
+        return;
+    RN_ASSERT(rn__list_empty(&ch->senders) && rn__list_empty(&ch->receivers));
+    rn__free(ch);
+}
+
+/* The first in the queue that still waits, claimed; NULL: none. */
+static struct rn__chan_node *claim(struct rn__list *queue)
+{
+    struct rn__list *l;
+
+    while ((l = rn__list_pop(queue)) != NULL) {
+        struct rn__chan_node *node = RN_CONTAINER(l, struct rn__chan_node, link);
+
+        if (rn__wait_claim(node->wait, node->index))
+            return node;
+    }
+    return NULL;
+}
+
+static char *slot_of(rn_chan *ch, size_t i)
+{
+    return ch->items + (ch->from + i) % ch->capacity * ch->item_bytes;
+}
+
+static void copy(rn_chan *ch, void *to, const void *from)
+{
+    if (ch->item_bytes > 0)
+        memcpy(to, from, ch->item_bytes);
+}
+
+int rn__chan_put(rn_chan *ch, const void *item, struct rn__coro **wake)
+{
+    struct rn__chan_node *to;
+
+    if (ch->closed)
+        return -EPIPE;
+    to = claim(&ch->receivers);
+    if (to != NULL) {
+        copy(ch, to->item, item);
+        to->passed = true;
+        *wake = to->wait->co;
+        return 1;
+    }
+    if (ch->n == ch->capacity)
+        return 0;
+    copy(ch, slot_of(ch, ch->n), item);
+    ch->n++;
+    return 1;
+}
+
+int rn__chan_take(rn_chan *ch, void *item, struct rn__coro **wake)
+{
+    struct rn__chan_node *from;
+
+    if (ch->n > 0) {
+        copy(ch, item, slot_of(ch, 0));
+        ch->from = (ch->from + 1) % ch->capacity;
+        ch->n--;
+        from = claim(&ch->senders);
+        if (from != NULL)
+            copy(ch, slot_of(ch, ch->n++), from->item);
+    } else {
+        from = claim(&ch->senders);
+        if (from == NULL)
+            return ch->closed ? -EPIPE : 0;
+        copy(ch, item, from->item);
+    }
+    if (from != NULL) {
+        from->passed = true;
+        *wake = from->wait->co;
+    }
+    return 1;
+}
+
+/* ---- sending and receiving ---- */
+
+/* Parks in the queue; the lock is held, and released. */
+static int queue_up(rn_chan *ch, struct rn__list *queue, void *item,
+                    const struct rn__wait_kind *why)
+{
+    struct rn__wait wait;
+    struct rn__chan_node node = {.wait = &wait, .item = item};
+    int r = rn__wait_begin(&wait, 0);
+
+    if (r < 0) {
+        rn__spin_unlock(&ch->lock);
+        return r;
+    }
+    rn__list_push(queue, &node.link);
+    rn__spin_unlock(&ch->lock);
+    r = rn__wait_park(&wait, why);
+    if (r < 0) {
+        rn__spin_lock(&ch->lock);
+        rn__list_remove(&node.link);
+        rn__spin_unlock(&ch->lock);
+        return r;
+    }
+    return node.passed ? 1 : -EPIPE;
+}
+
+/* 1, 0 (`wait` is false: it would have to), or an error. */
+static int transfer(rn_chan *ch, void *item, bool sending, bool wait)
+{
+    struct rn__coro *wake = NULL;
+    bool foreign = rn__proc() == NULL;
+    int r;
+
+    /* Whom a plain thread wakes must not lose its runtime meanwhile. */
+    if (RN_UNLIKELY(foreign))
+        rn__foreign_begin();
+    rn__spin_lock(&ch->lock);
+    r = sending ? rn__chan_put(ch, item, &wake) : rn__chan_take(ch, item, &wake);
+    if (r == 0 && wait)
+        r = queue_up(ch, sending ? &ch->senders : &ch->receivers, item,
+                     sending ? &rn__wait_send : &rn__wait_recv);
+    else
+        rn__spin_unlock(&ch->lock);
+    if (wake != NULL)
+        rn__ready(wake);
+    if (RN_UNLIKELY(foreign))
+        rn__foreign_end();
+    else if (wake != NULL || r < 0)
+        rn__spend();
+    return r;
+}
+
+int rn_chan_send(rn_chan *ch, const void *item)
+{
+    int r = transfer(ch, (void *)item, true, true);
+
+    return r == 1 ? 0 : r;
+}
+
+int rn_chan_recv(rn_chan *ch, void *item)
+{
+    int r = transfer(ch, item, false, true);
+
+    return r == 1 ? 0 : r;
+}
+
+int rn_chan_try_send(rn_chan *ch, const void *item)
+{
+    return transfer(ch, (void *)item, true, false);
+}
+
+int rn_chan_try_recv(rn_chan *ch, void *item)
+{
+    return transfer(ch, item, false, false);
+}
+
+size_t rn_chan_len(rn_chan *ch)
+{
+    size_t n;
+
+    rn__spin_lock(&ch->lock);
+    n = ch->n;
+    rn__spin_unlock(&ch->lock);
+    return n;
+}
+
+/* ---- closing ---- */
+
+static void claim_all(struct rn__list *queue, struct rn__list *woken)
+{
+    struct rn__chan_node *node;
+
+    while ((node = claim(queue)) != NULL)
+        rn__list_push(woken, &node->link);
+}
+
+void rn_chan_close(rn_chan *ch)
+{
+    bool foreign = rn__proc() == NULL;
+    struct rn__list woken, *l;
+
+    rn__list_init(&woken);
+    if (foreign)
+        rn__foreign_begin();
+    rn__spin_lock(&ch->lock);
+    ch->closed = true;
+    claim_all(&ch->receivers, &woken);
+    claim_all(&ch->senders, &woken);
+    rn__spin_unlock(&ch->lock);
+    while ((l = rn__list_pop(&woken)) != NULL)
+        rn__ready(RN_CONTAINER(l, struct rn__chan_node, link)->wait->co);
+    if (foreign)
+        rn__foreign_end();
+}

@@ -1,0 +1,38 @@
+/*
+ * chan.h - the channel from inside: what chan.c and select.c share
+ */
+#ifndef RN_SYNC_CHAN_H
+#define RN_SYNC_CHAN_H
+
+#include <runnel/sync.h>
+
+#include "sync/waitq.h"
+
+/* One coroutine in one queue of one channel; on its stack, or in its rn_select_case. */
+struct rn__chan_node {
+    struct rn__list link;  /* [L] in the queue, or in none */
+    struct rn__wait *wait; /* whose `fired` becomes `index` */
+    void *item;
+    int index;
+    bool passed; /* written by who claims it: an item has passed; else the channel was closed */
+};
+
+struct rn_chan {
+    _Atomic uint32_t lock;
+    _Atomic uint32_t refs;
+    size_t item_bytes;                  /* [C] */
+    size_t capacity;                    /* [C] */
+    bool closed;                        /* [L] */
+    size_t from, n;                     /* [L] the ring: items[from], n of them */
+    struct rn__list senders, receivers; /* [L] of struct rn__chan_node; one of the two is empty */
+    char items[];
+};
+
+/* One try, under the lock. 1: an item has passed, 0: it would have to wait, -EPIPE: closed. The
+ * coroutine in *wake, if any, is the caller's to ready once the lock is released. */
+int rn__chan_put(rn_chan *ch, const void *item, struct rn__coro **wake);
+int rn__chan_take(rn_chan *ch, void *item, struct rn__coro **wake);
+
+extern const struct rn__wait_kind rn__wait_send, rn__wait_recv;
+
+#endif
