@@ -43,6 +43,7 @@ enum rn_error {
     RN_ENOHOST,             /* a host name that is neither a number nor in /etc/hosts */
     RN_ETRUNCATED,          /* a file became shorter while it was sent */
     RN_EHTTP,               /* bytes that are not HTTP/1.1 as RFC 9112 writes it */
+    RN_EFORGOTTEN,          /* an offloaded call that its cancelled caller waits for no more */
     RN_EEND
 };
 

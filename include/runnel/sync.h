@@ -1,8 +1,8 @@
 /*
  * sync.h - coroutines waiting for each other: channels, select, groups, locks
  *
- * All of it works between Ps. Calls that may switch return -EDEADLK where they would have to wait on
- * a plain thread, -ECANCELED when the coroutine was cancelled before what it waited for came.
+ * All of it works between Ps. Calls that may switch return -EDEADLK where they would have to wait
+ * on a plain thread, -ECANCELED when the coroutine was cancelled before what it waited for came.
  */
 #ifndef RUNNEL_SYNC_H
 #define RUNNEL_SYNC_H

@@ -31,6 +31,7 @@ typedef struct rn_run_options {
     void (*log)(void *arg, const char *line);
     void *log_arg;
     const rn_alloc *alloc; /* NULL: malloc, realloc, free. Copied */
+    int offload_threads;   /* at most, for rn_offload; 0: 64 */
     bool keep_sigpipe;     /* leave SIGPIPE as it is: by default SIG_DFL becomes SIG_IGN */
     bool no_fault_handler; /* install no SIGSEGV handler: a stack overflow is then silent */
     bool keep_nofile;      /* leave the soft RLIMIT_NOFILE: by default it is raised to the hard */
@@ -131,6 +132,34 @@ RN_API void rn_shield_begin(void);
  * Effects: none on a plain thread. Source: src/task/wait.c
  */
 RN_API void rn_shield_end(void);
+
+/*
+ * rn_offload - make a blocking call on another thread, while the P goes on
+ *   fn      called with arg on a thread of the pool; blocks as it likes
+ *   arg     handed to fn
+ *   forget  called with arg instead of a return to the caller, when that was cancelled while it
+ *           waited: after fn has returned, or where it had not begun; on any thread, and perhaps
+ *           after the runtime's end. NULL: the wait is not cancelled
+ * Returns what fn returned. -RN_EFORGOTTEN the caller was cancelled: arg is forget's now. Otherwise
+ * fn is not called and arg stays the caller's: -ECANCELED was cancelled before, -ENOMEM, -EAGAIN
+ * (no thread), -EDEADLK on a plain thread.
+ * Effects: switches coroutines. fn must not wait for coroutines of this program, lest the pool run
+ * out. Source: src/task/offload.c
+ */
+RN_API int rn_offload(int (*fn)(void *arg), void *arg, void (*forget)(void *arg));
+
+/*
+ * rn_pread - read from a regular file without stopping the P
+ *   fd   file open for reading; its offset is neither used nor moved
+ *   buf  room for len bytes
+ *   len  bytes, 0..SSIZE_MAX
+ *   at   offset in the file
+ * Returns bytes read, 1..len (short where only part is in the page cache); 0 at the end of the
+ * file; what pread(2) says; the errors of rn_offload.
+ * Effects: reads at once what is in the page cache, else by rn_offload; not cancelled meanwhile.
+ * Source: src/task/offload.c
+ */
+RN_API ssize_t rn_pread(int fd, void *buf, size_t len, off_t at);
 
 /*
  * rn_procs - how many Ps there are

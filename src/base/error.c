@@ -21,6 +21,7 @@ static const struct own_error own_errors[] = {
     OWN(RN_ENOHOST) = {"RN_ENOHOST", "no such host (neither a number nor in /etc/hosts)"},
     OWN(RN_ETRUNCATED) = {"RN_ETRUNCATED", "file became shorter while it was sent"},
     OWN(RN_EHTTP) = {"RN_EHTTP", "malformed HTTP message"},
+    OWN(RN_EFORGOTTEN) = {"RN_EFORGOTTEN", "cancelled, and the offloaded call forgotten"},
 };
 
 _Static_assert(RN_COUNT_OF(own_errors) == RN_EEND - RN_EBASE, "each RN_E has a name and a text");

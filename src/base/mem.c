@@ -73,6 +73,16 @@ void rn__free(void *ptr)
         hooks.free(hooks.arg, ptr);
 }
 
+void *rn__malloc_lasting(size_t bytes)
+{
+    return told_to_fail() ? NULL : malloc(bytes);
+}
+
+void rn__free_lasting(void *ptr)
+{
+    free(ptr);
+}
+
 void rn__mem_set_hooks(const struct rn__mem_hooks *set)
 {
     hooks = set == NULL ? libc_hooks : *set;

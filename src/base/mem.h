@@ -21,6 +21,10 @@ void *rn__calloc(size_t n, size_t bytes); /* zeroed; NULL where n * bytes overfl
 void *rn__realloc(void *ptr, size_t bytes);
 void rn__free(void *ptr);
 
+/* Past the hooks: for the little that may outlive a runtime, and with it the user's functions. */
+void *rn__malloc_lasting(size_t bytes);
+void rn__free_lasting(void *ptr);
+
 /* NULL restores malloc(3) and its kin. */
 void rn__mem_set_hooks(const struct rn__mem_hooks *hooks);
 

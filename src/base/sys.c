@@ -330,6 +330,15 @@ ssize_t rn__sys_writev(int fd, const struct iovec *iov, int n)
     TRANSFER(writev, vector_call(true, fd, iov, n, len));
 }
 
+ssize_t rn__sys_preadv2(int fd, const struct iovec *iov, int n, off_t at, int flags)
+{
+    struct iovec cut[CUT_VECS];
+    size_t len = SIZE_MAX;
+
+    TRANSFER(preadv2, len == SIZE_MAX ? preadv2(fd, iov, n, at, flags)
+                                      : preadv2(fd, cut, cut_vectors(cut, iov, n, len), at, flags));
+}
+
 static struct msghdr cut_message(struct iovec *cut, const struct msghdr *msg, size_t most)
 {
     struct msghdr m = *msg;

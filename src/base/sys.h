@@ -45,6 +45,7 @@
     X(recvmsg, 1, 1)                                                                               \
     X(sendmsg, 1, 1)                                                                               \
     X(pread, 1, 1)                                                                                 \
+    X(preadv2, 1, 1)                                                                               \
     X(sendfile, 1, 1)                                                                              \
     X(epoll_create1, 1, 0)                                                                         \
     X(epoll_ctl, 1, 0)                                                                             \
@@ -128,6 +129,7 @@ ssize_t rn__sys_send(int fd, const void *buf, size_t len, int flags);
 ssize_t rn__sys_recvmsg(int fd, struct msghdr *msg, int flags);
 ssize_t rn__sys_sendmsg(int fd, const struct msghdr *msg, int flags);
 ssize_t rn__sys_pread(int fd, void *buf, size_t len, off_t at);
+ssize_t rn__sys_preadv2(int fd, const struct iovec *iov, int n, off_t at, int flags);
 ssize_t rn__sys_sendfile(int out, int in, off_t *at, size_t len);
 int rn__sys_epoll_create1(int flags);
 int rn__sys_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev);

@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 
 #include "base/mem.h"
+#include "task/offload.h"
 #include "task/proc.h"
 
 #define THREAD_STACK ((size_t)256 << 10)
@@ -128,7 +129,7 @@ static int read_options(struct rn__runtime *rt, const rn_run_options *o)
     rt->stack_bytes = o->stack_bytes != 0 ? o->stack_bytes : RN__STACK_DEFAULT;
     rt->size_class = rn__stack_class(rt->stack_bytes);
     rt->grace_ns = o->grace_ns != 0 ? o->grace_ns : DEFAULT_GRACE;
-    return rt->size_class < 0 || rt->grace_ns < 0 ? -EINVAL : 0;
+    return rt->size_class < 0 || rt->grace_ns < 0 || o->offload_threads < 0 ? -EINVAL : 0;
 }
 
 /* ---- what is set for the whole process ---- */
@@ -226,6 +227,7 @@ static void destroy(struct life *l)
 
     pthread_mutex_lock(&rn__foreign_lock);
     atomic_store(&rn__runtime, NULL);
+    rn__offload_end();
     pthread_mutex_unlock(&rn__foreign_lock);
     rn__slot_reset(); /* closes what abandoned coroutines left open */
     for (int i = rt->n_opened - 1; i >= 0; i--)
@@ -262,6 +264,7 @@ static int create(const rn_run_options *options, struct life **ret)
     r = read_options(&l->rt, o);
     if (r < 0)
         goto fail;
+    rn__offload_begin(o->offload_threads);
     set_process(l, o);
     r = -ENOMEM;
     l->rt.procs = rn__calloc((size_t)l->rt.n_procs, sizeof(struct rn__proc *));

@@ -49,6 +49,7 @@ static int one = 1;
     X(recvmsg, rn__sys_recvmsg(-1, &room_msg, 0))                                                  \
     X(sendmsg, rn__sys_sendmsg(-1, &room_msg, 0))                                                  \
     X(pread, rn__sys_pread(-1, room, 1, 0))                                                        \
+    X(preadv2, rn__sys_preadv2(-1, &room_vec, 1, 0, 0))                                            \
     X(sendfile, rn__sys_sendfile(-1, -1, NULL, 1))                                                 \
     X(epoll_create1, rn__sys_epoll_create1(0))                                                     \
     X(epoll_ctl, rn__sys_epoll_ctl(-1, EPOLL_CTL_ADD, -1, &room_event))                            \

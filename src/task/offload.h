@@ -1,0 +1,13 @@
+/*
+ * offload.h - blocking calls on threads of their own
+ */
+#ifndef RN_TASK_OFFLOAD_H
+#define RN_TASK_OFFLOAD_H
+
+#define RN__OFFLOAD_MOST 64 /* threads, by default */
+
+/* A runtime begins, or has ended: calls of an earlier one wake nobody any more. */
+void rn__offload_begin(int most_threads);
+void rn__offload_end(void); /* under rn__foreign_lock */
+
+#endif
