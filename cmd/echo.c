@@ -146,7 +146,7 @@ int cmd_echo(int argc, char **argv)
     }
     e.address = argv[optind];
     cmd_block_signals();
-    r = rn_run(&(rn_run_options){.procs = (int)e.procs}, run, &e);
+    r = rn_run(&(rn_run_options){.procs = (int)e.procs, .dump_on_sigquit = true}, run, &e);
     if (r < 0)
         cmd_error("cannot run: %s", rn_strerror(r));
     return r < 0 ? CMD_FAILED : r;

@@ -192,7 +192,7 @@ int cmd_serve(int argc, char **argv)
     if (s.n_listeners == 0)
         s.addresses[s.n_listeners++] = "127.0.0.1:8080";
     cmd_block_signals();
-    r = rn_run(&(rn_run_options){.procs = (int)s.procs}, run, &s);
+    r = rn_run(&(rn_run_options){.procs = (int)s.procs, .dump_on_sigquit = true}, run, &s);
     if (r < 0)
         cmd_error("cannot run: %s", rn_strerror(r));
     return r < 0 ? CMD_FAILED : r;

@@ -34,6 +34,7 @@ typedef struct rn_run_options {
     int offload_threads;   /* at most, for rn_offload; 0: 64 */
     bool keep_sigpipe;     /* leave SIGPIPE as it is: by default SIG_DFL becomes SIG_IGN */
     bool no_fault_handler; /* install no SIGSEGV handler: a stack overflow is then silent */
+    bool dump_on_sigquit;  /* SIGQUIT writes rn_dump to standard error, and the run goes on */
     bool keep_nofile;      /* leave the soft RLIMIT_NOFILE: by default it is raised to the hard */
     uint64_t reserved[4];  /* zero */
 } rn_run_options;
@@ -160,6 +161,17 @@ RN_API int rn_offload(int (*fn)(void *arg), void *arg, void (*forget)(void *arg)
  * Source: src/task/offload.c
  */
 RN_API ssize_t rn_pread(int fd, void *buf, size_t len, off_t at);
+
+/*
+ * rn_dump - list all coroutines
+ *   fd  where to write; a descriptor that blocks stops the P while it does
+ * For each coroutine: number, name, P, state, what it waits for (with the descriptor, where there
+ * is one) and for how long, where it was started, and, when it is parked, its backtrace. Nothing is
+ * stopped meanwhile: of what runs on other Ps it shows what was there a moment ago.
+ * Returns 0; -EINVAL there is no runtime; what write(2) says.
+ * Effects: does not switch; any thread. Source: src/task/dump.c
+ */
+RN_API int rn_dump(int fd);
 
 /*
  * rn_procs - how many Ps there are

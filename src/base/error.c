@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/base.h"
 #include "base/sys.h"
@@ -84,6 +85,6 @@ void rn__assert_failed(const char *cond, const char *file, int line)
     int n = snprintf(text, sizeof text, "runnel: broken invariant: %s at %s:%d\n", cond, file,
                      line);
 
-    rn__panic_write(text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
+    (void)rn__panic_write(STDERR_FILENO, text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
     abort();
 }

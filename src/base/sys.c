@@ -503,16 +503,20 @@ int rn__sys_thread(void *(*fn)(void *), void *arg, size_t stack_bytes, unsigned 
     return r;
 }
 
-void rn__panic_write(const char *text, size_t len)
+int rn__panic_write(int fd, const char *text, size_t len)
 {
-    while (len > 0) {
-        ssize_t n = write(STDERR_FILENO, text, len);
+    int saved = errno, r = 0;
 
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return;
-        text += n;
-        len -= (size_t)n;
+    while (len > 0 && r == 0) {
+        ssize_t n = write(fd, text, len);
+
+        if (n >= 0) {
+            text += n;
+            len -= (size_t)n;
+        } else if (errno != EINTR) {
+            r = -errno;
+        }
     }
+    errno = saved;
+    return r;
 }

@@ -154,7 +154,7 @@ int rn__sys_prlimit(int resource, const void *set, void *get);
 /* pthread_create, counted as the clone it makes. */
 int rn__sys_thread(void *(*fn)(void *), void *arg, size_t stack_bytes, unsigned long *ret);
 
-/* Last words: straight to standard error, uncounted, async-signal-safe. */
-void rn__panic_write(const char *text, size_t len);
+/* For last words and signal handlers: uncounted, async-signal-safe, leaves errno alone. */
+int rn__panic_write(int fd, const char *text, size_t len);
 
 #endif

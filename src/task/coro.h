@@ -33,7 +33,8 @@ struct rn__msg {
     void (*fn)(struct rn__proc *p, struct rn__msg *m);
 };
 
-enum rn__coro_state { RN__FREE, RN__RUNNABLE, RN__RUNNING, RN__PARKED };
+/* RUNNABLE also while it runs: a P knows its own, and a store a switch is saved. */
+enum rn__coro_state { RN__FREE, RN__RUNNABLE, RN__PARKED };
 
 /* Why a coroutine is parked, and how to get it out. */
 struct rn__wait_kind {
@@ -57,6 +58,7 @@ struct rn__coro {
     atomic_bool cancelling;           /* [A] cancel_msg is in an inbox */
     const struct rn__wait_kind *wait; /* [P] while PARKED */
     void *wait_obj;                   /* [P] */
+    rn_time since;                    /* [P] when it parked, by the P's cached clock */
     struct rn__timer timer;           /* [P] of a sleep, or of a wait with a deadline */
     struct rn__msg msg;               /* ready, or start, from another thread */
     struct rn__msg cancel_msg;        /* see rn__cancel */

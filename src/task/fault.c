@@ -6,12 +6,13 @@
  * handler that was there before takes over, so that core dumps and sanitizers work as ever.
  * Everything called here is async-signal-safe but dladdr, which only reads the loader's lists.
  */
-#include <dlfcn.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
+#include "task/line.h"
 #include "task/proc.h"
 
 /* Larger than any frame the kernel writes (AVX-512 state is 2.7 KiB, AMX 11 KiB). */
@@ -20,66 +21,22 @@
 static struct sigaction before; /* [C] while installed */
 static bool installed;
 
-struct line {
-    char text[512];
-    size_t len;
-};
-
-static void add_text(struct line *l, const char *s)
-{
-    while (*s != '\0' && l->len < sizeof l->text - 1)
-        l->text[l->len++] = *s++;
-}
-
-static void add_number(struct line *l, uint64_t n, unsigned base)
-{
-    char digits[24];
-    size_t at = sizeof digits;
-
-    digits[--at] = '\0';
-    do
-        digits[--at] = "0123456789abcdef"[n % base];
-    while ((n /= base) != 0);
-    add_text(l, digits + at);
-}
-
-static void add_site(struct line *l, const void *site)
-{
-    Dl_info info;
-
-    add_text(l, "0x");
-    add_number(l, (uintptr_t)site, 16);
-    if (dladdr(site, &info) == 0)
-        return;
-    add_text(l, " (");
-    if (info.dli_sname != NULL) {
-        add_text(l, info.dli_sname);
-        add_text(l, "+0x");
-        add_number(l, (uintptr_t)site - (uintptr_t)info.dli_saddr, 16);
-        add_text(l, " in ");
-    }
-    add_text(l, info.dli_fname == NULL ? "?" : info.dli_fname);
-    add_text(l, "+0x");
-    add_number(l, (uintptr_t)site - (uintptr_t)info.dli_fbase, 16);
-    add_text(l, ")");
-}
-
 static void report(const struct rn__coro *co)
 {
-    struct line l = {.len = 0};
+    struct rn__line l = {.len = 0};
 
-    add_text(&l, "runnel: stack overflow in coroutine ");
-    add_number(&l, atomic_load(&co->id), 10);
-    add_text(&l, " \"");
-    add_text(&l, co->name == NULL ? "" : co->name);
-    add_text(&l, "\": stack of ");
-    add_number(&l, rn__stack_bytes(co->size_class) >> 10, 10);
-    add_text(&l, " KiB (guard of ");
-    add_number(&l, rn__stack_guard(co->size_class) >> 10, 10);
-    add_text(&l, " KiB included), started at ");
-    add_site(&l, co->site);
-    add_text(&l, "; give it more by rn_go_options.stack_bytes\n");
-    rn__panic_write(l.text, l.len);
+    rn__line_text(&l, "runnel: stack overflow in coroutine ");
+    rn__line_number(&l, atomic_load(&co->id), 10);
+    rn__line_text(&l, " \"");
+    rn__line_text(&l, co->name == NULL ? "" : co->name);
+    rn__line_text(&l, "\": stack of ");
+    rn__line_number(&l, rn__stack_bytes(co->size_class) >> 10, 10);
+    rn__line_text(&l, " KiB (guard of ");
+    rn__line_number(&l, rn__stack_guard(co->size_class) >> 10, 10);
+    rn__line_text(&l, " KiB included), started at ");
+    rn__line_site(&l, co->site);
+    rn__line_text(&l, "; give it more by rn_go_options.stack_bytes\n");
+    (void)rn__panic_write(STDERR_FILENO, l.text, l.len);
 }
 
 #ifdef RN_DEBUG

@@ -185,6 +185,7 @@ void rn__park(const struct rn__wait_kind *why, void *obj)
     RN_ASSERT(co != &p->sched);
     co->wait = why;
     co->wait_obj = obj;
+    co->since = p->now;
     /* A ready from another thread may already be in the inbox: it sets RUNNABLE when this thread
      * takes it out, hence after this. */
     rn__set_state(co, RN__PARKED);

@@ -11,8 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/mem.h"
+#include "task/dump.h"
 #include "task/offload.h"
 #include "task/proc.h"
 
@@ -50,7 +52,7 @@ static void emit(const char *line)
         return;
     }
     n = snprintf(text, sizeof text, "runnel: %s\n", line);
-    rn__panic_write(text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
+    (void)rn__panic_write(STDERR_FILENO, text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
 }
 
 void rn__log(const char *format, ...)
@@ -158,12 +160,15 @@ static void set_process(struct life *l, const rn_run_options *o)
     }
     if (!o->no_fault_handler)
         l->fault_set = rn__fault_install() == 0;
+    if (o->dump_on_sigquit)
+        rn__dump_install();
 }
 
 static void unset_process(struct life *l)
 {
     struct sigaction sa = {.sa_handler = SIG_DFL};
 
+    rn__dump_uninstall();
     if (l->fault_set)
         rn__fault_uninstall();
     if (l->sigpipe_set)

@@ -268,6 +268,13 @@ void rn__stack_each(void (*fn)(struct rn__coro *co, void *arg), void *arg)
     pthread_mutex_unlock(&lock);
 }
 
+void rn__stack_walk(void (*fn)(struct rn__coro *co, void *arg), void *arg)
+{
+    for (struct slab *s = atomic_load(&slabs); s != NULL; s = atomic_load(&s->next))
+        for (uint32_t i = 0, n = atomic_load(&s->cut); i < n; i++)
+            fn(&s->coros[i], arg);
+}
+
 struct rn__coro *rn__stack_find(const void *at, bool *in_guard)
 {
     uintptr_t a = (uintptr_t)at;

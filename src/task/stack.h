@@ -51,6 +51,9 @@ void rn__stack_trim(struct rn__stack_cache *cache);
 /* Calls fn for each control block ever made (FREE ones too) while no slab can come or go. */
 void rn__stack_each(void (*fn)(struct rn__coro *co, void *arg), void *arg);
 
+/* The same without the lock, for signal handlers: what is cut meanwhile may be left out. */
+void rn__stack_walk(void (*fn)(struct rn__coro *co, void *arg), void *arg);
+
 /* The coroutine whose slot holds the address; *in_guard tells where in it. NULL: none. Safe in a
  * signal handler. */
 struct rn__coro *rn__stack_find(const void *at, bool *in_guard);

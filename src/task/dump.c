@@ -1,0 +1,221 @@
+/*
+ * dump.c - every coroutine, listed: by rn_dump, or by a signal
+ *
+ * Takes no lock and allocates nothing, so that it works in a signal handler, and while a P is
+ * stuck. Nothing stops meanwhile. What it reads stays valid memory: control blocks and stacks are
+ * not unmapped while the runtime is, wait kinds are constants, slots are type-stable. What it reads
+ * may change under its eyes: so a number may be stale, and a backtrace of one that has just been
+ * resumed may be nonsense, but each step of it is checked to lie within its stack. Sanitizers are
+ * told to look away.
+ */
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "task/dump.h"
+#include "task/iowait.h"
+#include "task/line.h"
+#include "task/proc.h"
+
+#define FRAMES_MOST 32
+
+/* Where rn__switch has left frame pointer and return address of one that is not running, in words
+ * from its stack pointer; see switch_*.S. */
+#if defined(__x86_64__)
+#define SAVED_FP 6
+#define SAVED_PC 7
+#else
+#define SAVED_FP 0
+#define SAVED_PC 1
+#endif
+
+#define UNCHECKED __attribute__((no_sanitize_address, no_sanitize_thread, noinline))
+
+struct dump {
+    int fd;
+    int result;
+    rn_time now;
+    unsigned n;
+    bool count_only;
+};
+
+static struct sigaction before; /* [C] while installed */
+static bool installed;
+
+static void put(struct dump *d, struct rn__line *l)
+{
+    rn__line_text(l, "\n");
+    if (d->result == 0)
+        d->result = rn__panic_write(d->fd, l->text, l->len);
+    l->len = 0;
+}
+
+static void put_duration(struct rn__line *l, rn_time span)
+{
+    uint64_t ms = span < 0 ? 0 : (uint64_t)(span / RN_MILLISECOND);
+
+    if (ms < 10000) {
+        rn__line_number(l, ms, 10);
+        rn__line_text(l, " ms");
+    } else {
+        rn__line_number(l, ms / 1000, 10);
+        rn__line_text(l, " s");
+    }
+}
+
+/* ---- one coroutine ---- */
+
+static UNCHECKED void put_wait(struct rn__line *l, struct rn__coro *co, rn_time now)
+{
+    const struct rn__wait_kind *wait = co->wait;
+
+    rn__line_text(l, " parked for ");
+    put_duration(l, now - co->since);
+    rn__line_text(l, " in ");
+    rn__line_text(l, wait == NULL ? "?" : wait->name);
+    if (wait != NULL && wait->interrupt == rn__iowait_interrupt && co->wait_obj != NULL) {
+        rn__line_text(l, " (fd ");
+        rn__line_number(l, (uint64_t)(unsigned)((struct rn__iowait *)co->wait_obj)->fd, 10);
+        rn__line_text(l, ")");
+    }
+}
+
+static UNCHECKED void put_backtrace(struct dump *d, struct rn__coro *co)
+{
+    const char *top = co->top, *sp = co->sp;
+    const char *low = top - rn__stack_bytes(co->size_class) + rn__stack_guard(co->size_class);
+    const void *pc, *fp;
+
+    if (sp < low + RN_CACHE_LINE * 16 || sp >= top - 256)
+        return;
+    fp = ((const void *const *)(const void *)sp)[SAVED_FP];
+    pc = ((const void *const *)(const void *)sp)[SAVED_PC];
+    for (int i = 0; i < FRAMES_MOST && pc != NULL; i++) {
+        struct rn__line l = {.len = 0};
+        const char *at = fp;
+
+        rn__line_text(&l, "    #");
+        rn__line_number(&l, (uint64_t)i, 10);
+        rn__line_text(&l, " ");
+        rn__line_site(&l, pc);
+        put(d, &l);
+        /* Upwards only, aligned, and within the stack; the first frame has none. */
+        if (at < sp || at >= top - 2 * sizeof(void *) || (uintptr_t)at % sizeof(void *) != 0)
+            return;
+        sp = at + 1;
+        pc = ((const void *const *)fp)[1];
+        fp = ((const void *const *)fp)[0];
+    }
+}
+
+static UNCHECKED void put_coroutine(struct rn__coro *co, void *arg)
+{
+    enum rn__coro_state state = rn__state(co);
+    struct rn__line l = {.len = 0};
+    struct dump *d = arg;
+    const char *name = co->name;
+    struct rn__proc *p = rn__coro_proc(co);
+
+    if (state == RN__FREE || atomic_load(&co->id) == 0)
+        return;
+    d->n++;
+    if (d->count_only)
+        return;
+    rn__line_text(&l, "coroutine ");
+    rn__line_number(&l, atomic_load(&co->id), 10);
+    if (name != NULL) {
+        rn__line_text(&l, " \"");
+        rn__line_text(&l, name);
+        rn__line_text(&l, "\"");
+    }
+    rn__line_text(&l, " on P ");
+    rn__line_number(&l, p == NULL ? 0 : (uint64_t)p->index + 1, 10);
+    rn__line_text(&l, ":");
+    if (state == RN__PARKED)
+        put_wait(&l, co, d->now);
+    else
+        rn__line_text(&l, p != NULL && p->current == co ? " running" : " runnable");
+    if (atomic_load(&co->cancelled))
+        rn__line_text(&l, ", cancelled");
+    rn__line_text(&l, ", started at ");
+    rn__line_site(&l, co->site);
+    put(d, &l);
+    if (state == RN__PARKED)
+        put_backtrace(d, co);
+}
+
+/* ---- all of them ---- */
+
+static int dump_all(struct rn__runtime *rt, int fd)
+{
+    struct dump d = {.fd = fd, .now = rn_now(), .count_only = true};
+    struct rn__line l = {.len = 0};
+
+    rn__stack_walk(put_coroutine, &d);
+    rn__line_text(&l, "runnel: ");
+    rn__line_number(&l, d.n, 10);
+    rn__line_text(&l, " coroutines on ");
+    rn__line_number(&l, (uint64_t)rt->n_procs, 10);
+    rn__line_text(&l, " Ps");
+    put(&d, &l);
+    for (int i = 0; i < rt->n_procs; i++) {
+        rn_time turn = atomic_load(&rt->procs[i]->turn);
+
+        rn__line_text(&l, "P ");
+        rn__line_number(&l, (uint64_t)i + 1, 10);
+        if (turn == RN__TIME_NEVER) {
+            rn__line_text(&l, ": asleep, ");
+        } else {
+            rn__line_text(&l, ": awake, last looked around ");
+            put_duration(&l, d.now - turn);
+            rn__line_text(&l, " ago, ");
+        }
+        rn__line_number(&l, atomic_load(&rt->procs[i]->load), 10);
+        rn__line_text(&l, " connections");
+        put(&d, &l);
+    }
+    d.count_only = false;
+    rn__stack_walk(put_coroutine, &d);
+    return d.result;
+}
+
+int rn_dump(int fd)
+{
+    bool foreign = rn__proc() == NULL;
+    struct rn__runtime *rt;
+    int r;
+
+    if (foreign)
+        rn__foreign_begin();
+    rt = atomic_load(&rn__runtime);
+    r = rt == NULL ? -EINVAL : dump_all(rt, fd);
+    if (foreign)
+        rn__foreign_end();
+    return r;
+}
+
+/* ---- by signal ---- */
+
+static void on_quit(int sig)
+{
+    struct rn__runtime *rt = atomic_load(&rn__runtime);
+
+    (void)sig;
+    if (rt != NULL)
+        (void)dump_all(rt, STDERR_FILENO);
+}
+
+void rn__dump_install(void)
+{
+    struct sigaction sa = {.sa_handler = on_quit, .sa_flags = SA_ONSTACK | SA_RESTART};
+
+    sigemptyset(&sa.sa_mask);
+    installed = sigaction(SIGQUIT, &sa, &before) == 0;
+}
+
+void rn__dump_uninstall(void)
+{
+    if (installed)
+        (void)sigaction(SIGQUIT, &before, NULL);
+    installed = false;
+}

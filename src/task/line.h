@@ -1,0 +1,57 @@
+/*
+ * line.h - text built in a signal handler: no allocation, no lock, no stdio
+ */
+#ifndef RN_TASK_LINE_H
+#define RN_TASK_LINE_H
+
+#include <dlfcn.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct rn__line {
+    char text[512];
+    size_t len;
+};
+
+/* What has no room is left out. */
+static inline void rn__line_text(struct rn__line *l, const char *s)
+{
+    while (*s != '\0' && l->len < sizeof l->text - 1)
+        l->text[l->len++] = *s++;
+}
+
+static inline void rn__line_number(struct rn__line *l, uint64_t n, unsigned base)
+{
+    char digits[24];
+    size_t at = sizeof digits;
+
+    digits[--at] = '\0';
+    do
+        digits[--at] = "0123456789abcdef"[n % base];
+    while ((n /= base) != 0);
+    rn__line_text(l, digits + at);
+}
+
+/* An address of code; dladdr only reads the loader's lists. */
+static inline void rn__line_site(struct rn__line *l, const void *site)
+{
+    Dl_info info;
+
+    rn__line_text(l, "0x");
+    rn__line_number(l, (uintptr_t)site, 16);
+    if (dladdr(site, &info) == 0)
+        return;
+    rn__line_text(l, " (");
+    if (info.dli_sname != NULL) {
+        rn__line_text(l, info.dli_sname);
+        rn__line_text(l, "+0x");
+        rn__line_number(l, (uintptr_t)site - (uintptr_t)info.dli_saddr, 16);
+        rn__line_text(l, " in ");
+    }
+    rn__line_text(l, info.dli_fname == NULL ? "?" : info.dli_fname);
+    rn__line_text(l, "+0x");
+    rn__line_number(l, (uintptr_t)site - (uintptr_t)info.dli_fbase, 16);
+    rn__line_text(l, ")");
+}
+
+#endif

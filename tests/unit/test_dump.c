@@ -1,0 +1,220 @@
+/*
+ * test_dump.c - the list of all coroutines
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+
+#include "rntest_coro.h"
+
+#define MS RN_MILLISECOND
+
+static char text[1 << 20];
+
+/* What is dumped, by way of a file in memory. */
+static void dump(void)
+{
+    int fd = memfd_create("dump", MFD_CLOEXEC);
+    ssize_t n;
+
+    CHECK_OK(fd);
+    CHECK_OK(rn_dump(fd));
+    n = pread(fd, text, sizeof text - 1, 0);
+    CHECK_OK(n);
+    text[n] = '\0';
+    close(fd);
+}
+
+/* The line of a coroutine, by its name. */
+static const char *line_of(const char *name)
+{
+    static char line[600];
+    char quoted[64];
+    const char *at, *start, *end;
+
+    snprintf(quoted, sizeof quoted, "\"%s\"", name);
+    at = strstr(text, quoted);
+    if (at == NULL)
+        return NULL;
+    for (start = at; start > text && start[-1] != '\n'; start--)
+        ;
+    end = strchr(start, '\n');
+    snprintf(line, sizeof line, "%.*s", (int)(end - start), start);
+    return line;
+}
+
+static void go_named(const char *name, int proc, void (*fn)(void *), void *arg)
+{
+    CHECK_OK(rn_go_with(&(rn_go_options){.name = name, .proc = proc}, fn, arg));
+}
+
+__attribute__((noinline)) static void deep_in_the_reader(void *conn)
+{
+    char c;
+
+    (void)rn_read(conn, &c, 1);
+    __asm__ volatile("" ::: "memory"); /* no tail call: a frame of its own */
+}
+
+static void reader(void *conn)
+{
+    deep_in_the_reader(conn);
+    __asm__ volatile("" ::: "memory");
+}
+
+static void sleeper(void *arg)
+{
+    (void)rn_sleep(60 * RN_SECOND);
+    (void)arg;
+}
+
+static void receiver(void *ch)
+{
+    int v;
+
+    (void)rn_chan_recv(ch, &v);
+}
+
+static atomic_bool spin_on;
+
+static void spinner(void *arg)
+{
+    (void)arg;
+    while (spin_on)
+        ;
+}
+
+RN_CORO_TEST(each_coroutine_is_listed_with_what_it_waits_for)
+{
+    rn_conn *a, *b;
+    rn_chan *ch;
+    char want[64];
+
+    rntest_pair(&a, &b);
+    CHECK_OK(rn_chan_new(sizeof(int), 0, &ch));
+    go_named("reader", 1, reader, a);
+    go_named("sleeper", 2, sleeper, NULL);
+    go_named("receiver", 2, receiver, ch);
+    CHECK_OK(rn_sleep(20 * MS));
+    dump();
+    CHECK(strstr(text, "4 coroutines on 2 Ps") != NULL);
+    snprintf(want, sizeof want, "in read (fd %d)", rn_conn_fd(a));
+    CHECK(strstr(line_of("reader"), want) != NULL);
+    CHECK(strstr(line_of("reader"), "on P 1: parked for ") != NULL);
+    CHECK(strstr(line_of("sleeper"), "on P 2: parked for ") != NULL);
+    CHECK(strstr(line_of("sleeper"), "in sleep,") != NULL);
+    CHECK(strstr(line_of("receiver"), "in receive,") != NULL);
+    CHECK(strstr(line_of("main"), " running,") != NULL);
+    CHECK(strstr(line_of("sleeper"), "started at 0x") != NULL);
+    rn_chan_close(ch);
+    rn_cancel(a);
+    CHECK_OK(rn_sleep(10 * MS));
+    dump();
+    CHECK(line_of("reader") == NULL && line_of("receiver") == NULL);
+    rn_close(a);
+    rn_close(b);
+    rn_chan_free(ch);
+}
+
+/* Of the reader's own frames only one is sure to have a symbol: those of the library. */
+RN_CORO_TEST(a_parked_one_shows_its_backtrace)
+{
+    rn_conn *a, *b;
+    const char *at, *next;
+    int frames = 0;
+
+    rntest_pair(&a, &b);
+    go_named("reader", 1, reader, a);
+    CHECK_OK(rn_sleep(5 * MS));
+    dump();
+    at = strstr(text, "\"reader\"");
+    CHECK(at != NULL);
+    next = strstr(at, "\ncoroutine ");
+    for (const char *f = strstr(at, "    #"); f != NULL && (next == NULL || f < next);
+         f = strstr(f + 1, "    #"))
+        frames++;
+    CHECK(frames >= 3);
+    at = strstr(at, "rn_read");
+    CHECK(at != NULL && (next == NULL || at < next));
+    rn_cancel(a);
+    CHECK_OK(rn_sleep(5 * MS));
+    rn_close(a);
+    rn_close(b);
+}
+
+static void *dump_from_thread(void *arg)
+{
+    (void)arg;
+    dump();
+    return NULL;
+}
+
+RN_CORO_TEST(a_stuck_proc_is_shown_too)
+{
+    pthread_t t;
+
+    spin_on = true;
+    go_named("spinner", rn_proc_id() == 1 ? 2 : 1, spinner, NULL);
+    CHECK_OK(rn_sleep(30 * MS));
+    CHECK_EQ(pthread_create(&t, NULL, dump_from_thread, NULL), 0);
+    CHECK_EQ(pthread_join(t, NULL), 0);
+    CHECK(strstr(line_of("spinner"), " running,") != NULL);
+    CHECK(strstr(text, "awake, last looked around") != NULL);
+    spin_on = false;
+}
+
+static void busy(void *arg)
+{
+    while (spin_on)
+        CHECK_OK(rn_sleep(1));
+    (void)arg;
+}
+
+RN_CORO_TEST(a_dump_harms_nobody_who_runs)
+{
+    spin_on = true;
+    for (int i = 0; i < 20; i++)
+        CHECK_OK(rn_go(busy, NULL));
+    for (int i = 0; i < 20; i++) {
+        dump();
+        CHECK(strstr(text, " coroutines on 2 Ps") != NULL);
+        CHECK_OK(rn_sleep(100 * RN_MICROSECOND));
+    }
+    spin_on = false;
+    CHECK_OK(rn_sleep(5 * MS));
+}
+
+static int quit_me(void *fds)
+{
+    char c[16];
+
+    CHECK_EQ(raise(SIGQUIT), 0);
+    CHECK_EQ(read(((int *)fds)[0], c, sizeof c), (int)sizeof c); /* and it goes on */
+    CHECK_MEM(c, "runnel: 1 corout", 16);
+    return 0;
+}
+
+RN_TEST(sigquit_dumps_where_that_was_asked_for)
+{
+    struct sigaction sa;
+    int fds[2], err = dup(STDERR_FILENO);
+
+    CHECK_OK(pipe2(fds, O_CLOEXEC));
+    CHECK_OK(dup2(fds[1], STDERR_FILENO));
+    CHECK_OK(rn_run(&(rn_run_options){.procs = 1, .dump_on_sigquit = true}, quit_me, fds));
+    CHECK_OK(dup2(err, STDERR_FILENO));
+    CHECK_OK(sigaction(SIGQUIT, NULL, &sa));
+    CHECK(sa.sa_handler == SIG_DFL); /* as it was */
+}
+
+RN_CORO_TEST(what_cannot_be_written_is_told)
+{
+    CHECK_EQ(rn_dump(-1), -EBADF);
+}
+
+RN_TEST(without_a_runtime_there_is_nothing_to_dump)
+{
+    CHECK_EQ(rn_dump(STDERR_FILENO), -EINVAL);
+}
