@@ -170,7 +170,8 @@ RN_API int rn_select(rn_select_case *cases, int n, rn_time deadline);
  *   fn   its function; a negative result, the first in the group, cancels the others
  *   arg  handed to fn; what it points to belongs to fn from here on
  * Returns 0 and fn will run, also when the group is cancelled before it begins; or nothing runs and
- * arg still belongs to the caller: -ECANCELED the group is cancelled, and the errors of rn_go.
+ * arg still belongs to the caller: -ECANCELED the group is cancelled (rn_group_wait says why), and
+ * the errors of rn_go.
  * Effects: does not switch. Source: src/sync/group.c
  */
 RN_API int rn_group_go(rn_group *g, int (*fn)(void *arg), void *arg);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """test_examples.py BUILD_DIR [NAME...] - runnel echo and the programs of examples/."""
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -137,6 +138,28 @@ def test_example_graceful_waits_for_nobody_who_is_silent():
             s.send(signo)
             assert read_all(c) == b"work\n" and silent.recv(1) == b""
             assert s.process.wait(LIMIT / 3) == 0, s.stderr()
+
+
+def run_example(name, *argv):
+    p = subprocess.run([example(name), *argv], capture_output=True, text=True, timeout=LIMIT, check=False)
+    assert not re.search("Sanitizer|runtime error|panic", p.stderr), p.stderr
+    return p.returncode, p.stdout, p.stderr
+
+
+def test_example_pipeline_sums_and_ends_at_the_first_error():
+    for n in (0, 1, 1000, 20000):
+        assert run_example("pipeline", str(n))[:2] == (0, f"{sum(i * i for i in range(n + 1))}\n")
+    code, out, err = run_example("pipeline", "-5")
+    assert code == 1 and out == "" and "out of domain" in err
+
+
+def test_example_pool_looks_names_up():
+    code, out, _ = run_example("pool", "127.0.0.1", "::1", *["127.0.0.2"] * 20, "no.such.host.invalid")
+    assert code == 0
+    lines = sorted(out.splitlines())
+    assert lines.count("127.0.0.2 127.0.0.2") == 20 and "::1 ::1" in lines
+    assert any(line.startswith("no.such.host.invalid ") for line in lines), out
+    assert run_example("pool")[0] == 1
 
 
 def test_example_library_fetches_with_libcurl():
