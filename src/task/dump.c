@@ -8,8 +8,8 @@
  * resumed may be nonsense, but each step of it is checked to lie within its stack. Sanitizers are
  * told to look away.
  */
+#include <sched.h>
 #include <signal.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "task/dump.h"
@@ -41,6 +41,7 @@ struct dump {
 
 static struct sigaction before; /* [C] while installed */
 static bool installed;
+static atomic_int dumping; /* handlers under way */
 
 static void put(struct dump *d, struct rn__line *l)
 {
@@ -198,11 +199,14 @@ int rn_dump(int fd)
 
 static void on_quit(int sig)
 {
-    struct rn__runtime *rt = atomic_load(&rn__runtime);
+    struct rn__runtime *rt;
 
     (void)sig;
+    atomic_fetch_add(&dumping, 1);
+    rt = atomic_load(&rn__runtime);
     if (rt != NULL)
         (void)dump_all(rt, STDERR_FILENO);
+    atomic_fetch_sub(&dumping, 1);
 }
 
 void rn__dump_install(void)
@@ -218,4 +222,6 @@ void rn__dump_uninstall(void)
     if (installed)
         (void)sigaction(SIGQUIT, &before, NULL);
     installed = false;
+    while (atomic_load(&dumping) > 0) /* on a thread of the program's */
+        sched_yield();
 }

@@ -168,7 +168,6 @@ static void unset_process(struct life *l)
 {
     struct sigaction sa = {.sa_handler = SIG_DFL};
 
-    rn__dump_uninstall();
     if (l->fault_set)
         rn__fault_uninstall();
     if (l->sigpipe_set)
@@ -234,6 +233,7 @@ static void destroy(struct life *l)
     atomic_store(&rn__runtime, NULL);
     rn__offload_end();
     pthread_mutex_unlock(&rn__foreign_lock);
+    rn__dump_uninstall();
     rn__slot_reset(); /* closes what abandoned coroutines left open */
     for (int i = rt->n_opened - 1; i >= 0; i--)
         rn__proc_close(rt->procs[i]);

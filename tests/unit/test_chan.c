@@ -139,7 +139,7 @@ RN_CORO_TEST(close_wakes_all_and_leaves_what_is_in_it)
     rn_chan_free(empty);
 }
 
-RN_CORO_TEST(items_may_be_large_or_nothing)
+RN_CORO_TEST_ON(items_may_be_large_or_nothing, 1)
 {
     static char big[65536], got[65536];
     rn_chan *ch;

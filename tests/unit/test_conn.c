@@ -558,7 +558,7 @@ RN_CORO_TEST(a_unix_read_stopped_after_descriptors_goes_on)
 
 /* ---- unread ---- */
 
-RN_CORO_TEST(unread_bytes_come_first)
+RN_CORO_TEST_ON(unread_bytes_come_first, 1)
 {
     rn_conn *a, *b;
     char buf[16];

@@ -97,7 +97,7 @@ RN_CORO_TEST(an_empty_host_listens_on_both_families)
     rn_listener_close(ln);
 }
 
-RN_CORO_TEST(failures_of_listen_leave_nothing_open)
+RN_CORO_TEST_ON(failures_of_listen_leave_nothing_open, 1)
 {
     static const char *const calls[] = {"socket", "setsockopt", "bind", "listen"};
     int fds = rntest_count_fds();

@@ -160,7 +160,7 @@ RN_TEST(a_run_does_not_wait_for_what_is_forgotten)
     await(&forgotten, 3);
 }
 
-RN_CORO_TEST(without_memory_or_threads_it_says_so)
+RN_CORO_TEST_ON(without_memory_or_threads_it_says_so, 1)
 {
     rn__mem_fail(1, 1);
     CHECK_EQ(rn_offload(block_a_little, NULL, NULL), -ENOMEM);

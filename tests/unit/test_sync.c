@@ -32,7 +32,7 @@ static int sleep_long(void *n)
     return r;
 }
 
-RN_CORO_TEST(a_group_waits_for_all_and_can_be_used_again)
+RN_CORO_TEST_ON(a_group_waits_for_all_and_can_be_used_again, 1)
 {
     rn_group g = RN_GROUP_INIT;
     _Atomic int n = 0;
