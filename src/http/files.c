@@ -17,6 +17,8 @@
 
 #define MOST 512U /* entries for each P */
 #define FRESH RN_SECOND
+#define STALE (60 * RN_SECOND)
+#define SHED_AT_ONCE 4
 #define HEAD_ROOM 192
 
 int rn__files_open(int root, const char *name, int flags)
@@ -189,13 +191,39 @@ static void insert(struct rn__files *f, struct rn__file *e)
     f->n++;
 }
 
+/* What nobody has asked for in a while holds its descriptor, and a deleted file's space, no longer:
+ * the list is in the order of the last look. */
+static void shed(struct rn__files *f, const struct rn__file *but, rn_time now)
+{
+    for (int i = 0; i < SHED_AT_ONCE && !rn__list_empty(&f->lru); i++) {
+        struct rn__file *oldest = RN_CONTAINER(f->lru.next, struct rn__file, lru);
+
+        if (oldest == but || now - oldest->checked <= STALE)
+            return;
+        evict(f, oldest);
+    }
+}
+
+/* Opens; without a descriptor left, those that are only kept make room. */
+static int open_file(struct rn__files *f, const char *name, const struct rn__file *but)
+{
+    for (;;) {
+        /* O_NONBLOCK: a FIFO must not stop the P. */
+        int fd = rn__files_open(f->root, name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+        struct rn__file *oldest = RN_CONTAINER(f->lru.next, struct rn__file, lru);
+
+        if ((fd != -EMFILE && fd != -ENFILE) || rn__list_empty(&f->lru) || oldest == but)
+            return fd;
+        evict(f, oldest);
+    }
+}
+
 static int look_up(struct rn__files *f, const char *name, struct rn__file *old,
                    struct rn__file **ret)
 {
     struct stat st;
     struct rn__file *e;
-    /* O_NONBLOCK: a FIFO must not stop the P. */
-    int r, fd = rn__files_open(f->root, name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    int r, fd = open_file(f, name, old);
 
     if (fd < 0)
         return translate(fd);
@@ -210,6 +238,8 @@ static int look_up(struct rn__files *f, const char *name, struct rn__file *old,
         (void)rn__sys_close(fd);
         return r;
     }
+    if (old != NULL)
+        evict(f, old); /* before insert, which may evict the same one for room */
     insert(f, e);
     *ret = e;
     return 0;
@@ -223,11 +253,13 @@ int rn__files_get(struct rn__files *f, const char *name, rn_time now, struct rn_
     if (old == NULL && is_hidden(name))
         return -ENOENT;
     if (old == NULL || now - old->checked > FRESH) {
+        shed(f, old, now);
         r = look_up(f, name, old, &e);
-        if (old != NULL && (r < 0 || e != old))
-            evict(f, old);
-        if (r < 0)
+        if (r < 0) {
+            if (old != NULL)
+                evict(f, old);
             return r;
+        }
         e->checked = now;
         rn__list_remove(&e->lru); /* used: to the end; only here, for the hot way to stay short */
         rn__list_push(&f->lru, &e->lru);

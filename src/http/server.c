@@ -28,7 +28,8 @@
 
 #define HEAD_TIME (10 * RN_SECOND)  /* from a request's first byte to the end of its head */
 #define WRITE_TIME (60 * RN_SECOND) /* for the peer to take the next piece */
-#define PIECE ((size_t)1 << 20)
+#define PIECE ((size_t)256 << 10)   /* in WRITE_TIME: slower peers are cut off */
+#define SPARES 64
 #define IN_ROOM (16 << 10)
 #define OUT_ROOM (16 << 10)
 
@@ -53,6 +54,7 @@ struct work {
 struct place {
     _Alignas(RN_CACHE_LINE) struct rn__files files;
     struct work *spare;
+    int n_spare;
     time_t second; /* of the date below */
     char date[RN__HTTP_DATE_LEN + 1];
 };
@@ -114,10 +116,12 @@ static struct work *get_work(struct rn__http_server *s, rn_conn *conn)
     struct place *place = &s->places[rn_proc_id() - 1];
     struct work *w = place->spare;
 
-    if (w != NULL)
+    if (w != NULL) {
         place->spare = w->next;
-    else if ((w = rn__malloc(sizeof *w)) == NULL)
+        place->n_spare--;
+    } else if ((w = rn__malloc(sizeof *w)) == NULL) {
         return NULL;
+    }
     w->conn = conn;
     w->place = place;
     w->start = w->len = w->out_len = 0;
@@ -128,8 +132,13 @@ static struct work *get_work(struct rn__http_server *s, rn_conn *conn)
 
 static void put_work(struct work *w)
 {
+    if (w->place->n_spare == SPARES) {
+        rn__free(w); /* of a burst that is over */
+        return;
+    }
     w->next = w->place->spare;
     w->place->spare = w;
+    w->place->n_spare++;
 }
 
 /* ---- output ---- */
@@ -416,6 +425,8 @@ void rn__http_handle(rn_conn *conn, void *server)
         if (r == 0)
             r = serve_input(w);
     }
+    if (w->start < w->len) /* pipelined, and not answered: more may be on its way */
+        rn__conn_linger(conn);
     put_work(w);
     if (r > 0 && !rn__serve_draining(conn)) {
         rn__conn_deadline_after(conn, RN__READ, RN__HTTP_IDLE);

@@ -223,6 +223,11 @@ int rn__accept_hold(rn_listener *ln)
 
     take_turn(port);
     r = open_port(ln, port);
+    if (r < 0 && port->w != NULL && classify(r) == BACK_OFF) {
+        r = back_off(port, port->w, r);
+        pass_turn(port);
+        return r;
+    }
     if (r == 0)
         r = rn__iowait_check(port->w, RN__READ);
     if (r == 0) {

@@ -109,11 +109,14 @@ static int connect_one(rn_conn *c, const struct rn__addr *a)
 }
 
 static int dial_addr(enum rn__net net, const struct rn__addr *a, const rn_dial_options *o,
-                     rn_conn **ret)
+                     rn_conn **ret, bool *met)
 {
     bool is_tcp = net != RN__UNIX;
     rn_conn *c;
-    int r, fd = rn__sys_socket(a->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int r, fd;
+
+    *met = false;
+    fd = rn__sys_socket(a->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
     if (fd < 0)
         return fd;
@@ -129,7 +132,8 @@ static int dial_addr(enum rn__net net, const struct rn__addr *a, const rn_dial_o
         r = bind_local(fd, net, o->local, a->sa.sa_family);
     if (r == 0)
         r = connect_one(c, a);
-    if (r == 0 && is_tcp && met_itself(fd))
+    *met = r == 0 && is_tcp && met_itself(fd);
+    if (*met)
         r = -ECONNREFUSED;
     if (r < 0) {
         rn__conn_finish(c);
@@ -159,11 +163,11 @@ int rn_dial(const char *network, const char *address, const rn_dial_options *opt
     n = r = rn__addr_resolve(net, address, false, addrs);
     for (int i = 0; i < n; i++) {
         int tries = o->local == NULL ? SELF_TRIES : 1;
+        bool met; /* itself: another port, another outcome */
 
-        /* A refusal may have been a meeting with itself: another port, another outcome. */
         do
-            r = dial_addr(net, &addrs[i], o, ret);
-        while (r == -ECONNREFUSED && --tries > 0 && net != RN__UNIX);
+            r = dial_addr(net, &addrs[i], o, ret, &met);
+        while (met && --tries > 0);
         if (r == 0 || r == -ECANCELED || r == -ETIME)
             break;
     }

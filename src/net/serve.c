@@ -226,7 +226,9 @@ static bool is_mine(struct rn__iowait *w, void *arg)
 {
     rn_conn *c = RN_CONTAINER(w, rn_conn, w);
 
-    return w->drop == rn__conn_drop && atomic_load(&c->serve) == arg;
+    /* Not one that lingers: it is closed already, and its peer may not have the answer yet. */
+    return w->drop == rn__conn_drop && atomic_load(&c->serve) == arg &&
+           !(atomic_load(&c->gate) & RN__GATE_CLOSING);
 }
 
 static void cancel_resting(struct rn__iowait *w, void *arg)

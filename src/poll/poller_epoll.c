@@ -143,7 +143,8 @@ static int wait_raw(struct poller *p, rn_time until, int max)
     if (ts == NULL || until == 0 || p->coarse)
         return wait_coarse(p, ts, max);
     n = rn__sys_epoll_pwait2(p->ep, p->events, max, ts);
-    if (n == -ENOSYS) { /* before Linux 5.11, or a seccomp filter that does not know it */
+    if (n == -ENOSYS ||
+        n == -EPERM) { /* before Linux 5.11; a seccomp filter that has not heard of it */
         p->coarse = true;
         n = wait_coarse(p, ts, max);
     }

@@ -40,6 +40,20 @@ def test_while_it_drains_new_connections_are_refused():
         assert s.process.poll() is None and s.is_refusing(), "connected, and nobody will accept it"
 
 
+def test_a_drain_does_not_cut_off_an_answer_whose_peer_still_sends():
+    with Serve() as s, s.connect() as c:
+        c.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 40000\r\n\r\n" + b"x" * 10000)
+        time.sleep(0.2)  # answered with 405; the close lingers
+        s.send(signal.SIGTERM)
+        time.sleep(0.2)
+        c.sendall(b"x" * 10000)  # to a closed socket this would draw a reset, and the answer were lost
+        time.sleep(0.2)
+        c.sendall(b"x" * 20000)
+        assert read_all(c).startswith(b"HTTP/1.1 405 ")
+        c.close()
+        assert s.process.wait(LIMIT / 3) == 0, s.stderr()
+
+
 def test_a_second_signal_ends_at_once():
     for signo in (signal.SIGINT, signal.SIGTERM):
         with Serve() as s, s.connect(room=64 << 10) as busy:

@@ -1,0 +1,140 @@
+/*
+ * test_http_files.c - the cache of open files
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "http/files.h"
+#include "rntest.h"
+
+static char folder[] = "/tmp/rntest-files-XXXXXX";
+static int root;
+static struct rn__files files;
+
+static void write_file(const char *name, size_t len)
+{
+    int fd = openat(root, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+    CHECK_OK(fd);
+    CHECK_OK(ftruncate(fd, (off_t)len));
+    close(fd);
+}
+
+static void name_of(char *name, int i)
+{
+    snprintf(name, 16, "f%d", i);
+}
+
+static void open_files(int n, size_t len)
+{
+    char name[16];
+
+    CHECK(mkdtemp(folder) != NULL);
+    root = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    CHECK_OK(root);
+    for (int i = 0; i < n; i++) {
+        name_of(name, i);
+        write_file(name, len);
+    }
+    rn__files_init(&files, root);
+}
+
+static void close_files(int n)
+{
+    char name[16];
+
+    rn__files_free(&files);
+    for (int i = 0; i < n; i++) {
+        name_of(name, i);
+        CHECK_OK(unlinkat(root, name, 0));
+    }
+    close(root);
+    CHECK_OK(rmdir(folder));
+}
+
+static struct rn__file *get(int i, rn_time now)
+{
+    struct rn__file *f = NULL;
+    char name[16];
+
+    name_of(name, i);
+    CHECK_OK(rn__files_get(&files, name, now, &f));
+    return f;
+}
+
+static long size_of(int i, rn_time now)
+{
+    struct rn__file *f = get(i, now);
+    long size = (long)f->st.st_size;
+
+    rn__files_put(f);
+    return size;
+}
+
+/* It is then the first to be evicted for the entry that replaces it. */
+RN_TEST(the_oldest_of_a_full_cache_may_have_changed)
+{
+    rn_time now = RN_SECOND;
+
+    open_files(600, 10);
+    for (int i = 0; i < 600; i++) /* more than the cache holds */
+        CHECK_EQ(size_of(i, now), 10);
+    for (int i = 88; i < 600; i++) {
+        char name[16];
+
+        name_of(name, i);
+        write_file(name, 20);
+        CHECK_EQ(size_of(i, now + 2 * RN_SECOND), 20);
+    }
+    close_files(600);
+}
+
+RN_TEST(who_still_sends_a_replaced_file_keeps_it)
+{
+    rn_time now = RN_SECOND;
+    struct rn__file *old;
+
+    open_files(1, 100000);
+    old = get(0, now);
+    write_file("f0", 50000);
+    CHECK_EQ(size_of(0, now), 100000); /* not looked up yet */
+    CHECK_EQ(size_of(0, now + 2 * RN_SECOND), 50000);
+    CHECK_EQ(old->st.st_size, 100000);
+    CHECK(fcntl(old->fd, F_GETFD) >= 0);
+    rn__files_put(old);
+    close_files(1);
+}
+
+RN_TEST(what_nobody_asks_for_is_closed)
+{
+    rn_time now = RN_SECOND;
+    struct rn__file *f;
+    int fd;
+
+    open_files(2, 100000);
+    f = get(0, now);
+    fd = f->fd;
+    rn__files_put(f);
+    CHECK(fcntl(fd, F_GETFD) >= 0);
+    CHECK_EQ(size_of(1, now + 30 * RN_SECOND), 100000);
+    CHECK(fcntl(fd, F_GETFD) >= 0);
+    CHECK_EQ(size_of(1, now + 90 * RN_SECOND), 100000);
+    CHECK(fcntl(fd, F_GETFD) < 0);
+    close_files(2);
+}
+
+RN_TEST(without_descriptors_the_oldest_make_room)
+{
+    struct rlimit lim = {.rlim_cur = 40, .rlim_max = 40};
+
+    open_files(100, 100000);
+    CHECK_OK(setrlimit(RLIMIT_NOFILE, &lim));
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < 100; i++)
+            CHECK_EQ(size_of(i, RN_SECOND), 100000);
+    close_files(100);
+}
