@@ -1,6 +1,7 @@
 /*
  * test_http_files.c - the cache of open files
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -36,6 +37,11 @@ static void open_files(int n, size_t len)
     CHECK(mkdtemp(folder) != NULL);
     root = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
     CHECK_OK(root);
+    /* qemu-user 7.2 and valgrind 3.19 do not know openat2. */
+    if (rn__files_open(root, ".", O_PATH | O_DIRECTORY) == -ENOSYS) {
+        CHECK_OK(rmdir(folder));
+        RN_TEST_SKIP("no openat2 here");
+    }
     for (int i = 0; i < n; i++) {
         name_of(name, i);
         write_file(name, len);
