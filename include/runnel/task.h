@@ -61,7 +61,8 @@ typedef struct rn_go_options {
  * afterwards. Errors before fn has started: -EBUSY a runtime exists already, -EINVAL a bad option,
  * -ENOMEM, -EAGAIN (threads), -EMFILE, -ENFILE.
  * Effects: blocks the calling thread; starts threads; SIGPIPE, SIGSEGV and RLIMIT_NOFILE as the
- * options say. Source: src/task/runtime.c
+ * options say. After fork() the child may only exec or _exit: a call of runnel in it aborts with a
+ * message, unless there was no runtime. To start programs, see rn_spawn. Source: src/task/runtime.c
  */
 RN_API int rn_run(const rn_run_options *options, int (*fn)(void *arg), void *arg);
 

@@ -6,6 +6,9 @@
  * after it. A coroutine never changes thread once started, so even a cached one would be right; the
  * rule keeps the scheduler's own code, which runs on every thread, honest.
  */
+#include <stdlib.h>
+#include <unistd.h>
+
 #include "task/coro.h"
 #include "task/proc.h"
 
@@ -15,10 +18,36 @@ pthread_mutex_t rn__foreign_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Thread_local struct rn__proc *tls_proc;
 static uint64_t foreign_id; /* [L] rn__foreign_lock */
 
+static atomic_bool forked; /* this is the child of a fork() under a runtime */
+
+static __attribute__((noinline, cold)) void check_fork(void)
+{
+    static const char text[] = "runnel: no runtime survives fork(): the child may only exec or "
+                               "_exit, not call runnel\n";
+
+    if (!atomic_load(&forked))
+        return;
+    (void)rn__panic_write(STDERR_FILENO, text, sizeof text - 1);
+    abort();
+}
+
+/* Every call of a child that a runtime has been forked under comes by here: it has no P. */
 __attribute__((noinline)) struct rn__proc *rn__proc(void)
 {
+    struct rn__proc *p;
+
     __asm__ volatile("" ::: "memory");
-    return tls_proc;
+    p = tls_proc;
+    if (RN_UNLIKELY(p == NULL))
+        check_fork();
+    return p;
+}
+
+void rn__proc_forked(void)
+{
+    tls_proc = NULL;
+    atomic_store(&rn__runtime, NULL);
+    atomic_store(&forked, true);
 }
 
 void rn__set_proc(struct rn__proc *p)

@@ -62,6 +62,15 @@ void rn__offload_end(void)
     life++;
 }
 
+void rn__offload_forked(void)
+{
+    (void)pthread_mutex_init(&pool.lock, NULL);
+    (void)pthread_cond_init(&pool.work, NULL);
+    (void)pthread_mutex_init(&rn__foreign_lock, NULL); /* a thread may have been ending a job */
+    pool.queue = (struct rn__fifo){0};
+    pool.threads = pool.idle = 0;
+}
+
 static void drop(struct job *j)
 {
     if (atomic_fetch_sub(&j->refs, 1) == 1)

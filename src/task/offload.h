@@ -10,4 +10,7 @@
 void rn__offload_begin(int most_threads);
 void rn__offload_end(void); /* under rn__foreign_lock */
 
+/* In the child of a fork without a runtime: the threads that were idle are not there. */
+void rn__offload_forked(void);
+
 #endif

@@ -109,6 +109,9 @@ extern pthread_mutex_t rn__foreign_lock;
 
 void rn__set_proc(struct rn__proc *p);
 
+/* In the child of a fork under a runtime: from now on each call of runnel aborts with a message. */
+void rn__proc_forked(void);
+
 static inline void rn__stat_add(_Atomic uint64_t *counter, uint64_t by)
 {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by,

@@ -174,6 +174,22 @@ static void unset_process(struct life *l)
         (void)sigaction(SIGPIPE, &sa, NULL);
 }
 
+/* ---- fork ---- */
+
+static void after_fork(void)
+{
+    if (atomic_load(&exists))
+        rn__proc_forked();
+    else
+        rn__offload_forked();
+}
+
+static void watch_forks(void)
+{
+    /* Without memory for it a child that goes on is as undefined as in any threaded program. */
+    (void)pthread_atfork(NULL, NULL, after_fork);
+}
+
 /* ---- threads ---- */
 
 static void run_here(struct rn__proc *p)
@@ -249,9 +265,12 @@ static int create(const rn_run_options *options, struct life **ret)
 {
     static const rn_run_options defaults;
     const rn_run_options *o = options == NULL ? &defaults : options;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct life *l;
     int r;
 
+    (void)rn__proc(); /* the child of a fork ends here */
+    (void)pthread_once(&once, watch_forks);
     if (atomic_exchange(&exists, true))
         return -EBUSY;
     set_log(o);
