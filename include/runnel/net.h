@@ -4,7 +4,7 @@
  * Networks are Go's: "tcp" "tcp4" "tcp6" "unix". Addresses too: "127.0.0.1:80", ":80" (all of this
  * machine), "[::1]:80", "localhost:80", a path, or "@name" for Linux's abstract namespace.
  *
- * Unless a comment says otherwise, a call belongs in a coroutine (elsewhere: -EDEADLK), may switch
+ * Unless said otherwise, a call belongs in a coroutine (elsewhere: -EDEADLK), may switch
  * coroutines, never returns -EAGAIN or -EINTR, and leaves errno alone.
  */
 #ifndef RUNNEL_NET_H
@@ -17,7 +17,10 @@
 extern "C" {
 #endif
 
+/* A connection: a stream over TCP or a unix socket, or one end of a pipe. It has one owner. */
 typedef struct rn_conn rn_conn;
+
+/* A listening socket. It has one owner. */
 typedef struct rn_listener rn_listener;
 
 /* A connection by value, for who cannot know whether it is still open. All zero refers to none. */
@@ -26,9 +29,10 @@ typedef struct rn_ref {
     uint32_t generation;
 } rn_ref;
 
-/* A handler owns its conn, and closes it. */
+/* What handles a connection. It owns its conn, and closes it. */
 typedef void (*rn_handler)(rn_conn *conn, void *arg);
 
+/* How a listener is set up. All zero is the default. */
 typedef struct rn_listen_options {
     int backlog;          /* connections the kernel keeps for accept; 0: 4096. Cut to somaxconn */
     bool reuse_port;      /* SO_REUSEPORT: several sockets on one port; see docs on closing one */
@@ -38,6 +42,7 @@ typedef struct rn_listen_options {
     uint64_t reserved[4]; /* zero */
 } rn_listen_options;
 
+/* How a connection is made. All zero is the default. */
 typedef struct rn_dial_options {
     rn_time deadline;  /* absolute, for the whole dial; 0: none */
     const char *local; /* address to bind to first, like "127.0.0.2:0"; NULL: the kernel's choice */
@@ -45,7 +50,7 @@ typedef struct rn_dial_options {
     uint64_t reserved[4]; /* zero */
 } rn_dial_options;
 
-/* How connections find their P; see docs/design/net.md for what was measured. */
+/* How connections find their P. See docs/design/net.md for what was measured. */
 enum rn_balance {
     RN_BALANCE_PLACE = 0, /* all Ps accept (EPOLLEXCLUSIVE), then the least loaded one gets it */
     RN_BALANCE_EXCLUSIVE, /* all Ps accept (EPOLLEXCLUSIVE), each keeps what it accepted */
@@ -53,13 +58,14 @@ enum rn_balance {
     RN_BALANCE_REUSE_PORT /* rn_serve only: a socket for each P; the kernel hashes */
 };
 
+/* How connections are served. All zero is the default. */
 typedef struct rn_serve_options {
     rn_listen_options listen; /* rn_serve only */
     int max_conns;            /* open at once; 0: NOFILE limit less 64. Above it: no accept */
-    enum rn_balance balance;
-    size_t stack_bytes;     /* of the handlers; 0: the runtime's default */
-    rn_time first_byte_ns;  /* read deadline of a new connection, from its accept on; 0: none */
-    bool when_readable;     /* start the handler, and give it a stack, at the first byte */
+    enum rn_balance balance;  /* how connections find their P */
+    size_t stack_bytes;       /* of the handlers; 0: the runtime's default */
+    rn_time first_byte_ns;    /* read deadline of a new connection, from its accept on; 0: none */
+    bool when_readable;       /* start the handler, and give it a stack, at the first byte */
     rn_listener **listener; /* rn_serve only: set before the first accept, for rn_listener_cancel */
     uint64_t reserved[4];   /* zero */
 } rn_serve_options;
@@ -77,12 +83,13 @@ enum { RN_READABLE = 1, RN_WRITABLE = 2 };
 /*
  * rn_listen - open a listening socket
  *   network  "tcp" "tcp4" "tcp6" "unix"
- *   address  where; port 0 lets the kernel choose, see rn_listener_addr
+ *   address  "host:port", ":port" (all of this machine), a path, "@name"; port 0 lets the kernel
+ *            choose, see rn_listener_addr
  *   options  NULL for the defaults
  *   ret      the listener; the caller's to close
+ * "tcp" with no host listens on IPv6 and IPv4 together where the machine has both.
  * Returns 0; -RN_ENETWORK, -RN_EADDRESS; -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, -EMFILE and all else
  * that socket(2), bind(2) and listen(2) say; -ENOMEM. *ret is untouched on failure.
- * "tcp" with no host listens on IPv6 and IPv4 together where the machine has both.
  * Effects: does not switch. Source: src/net/listen.c
  */
 RN_API int rn_listen(const char *network, const char *address, const rn_listen_options *options,
@@ -141,9 +148,11 @@ RN_API void rn_listener_close(rn_listener *ln);
  *   network, address  as for rn_listen
  *   options           NULL for the defaults
  *   fn, arg           the handler of each connection
- * Returns the errors of rn_listen, else only when the listener is cancelled. Then its descriptor is
- * closed, so that peers are refused; connections that rest are cancelled; and once the last handler
- * has returned and the last connection is closed, it returns -ECANCELED.
+ * Returns only when the listener or the caller is cancelled. That closes the descriptor, so that
+ * peers are refused, cancels connections that rest, and waits until the last handler has returned
+ * and the last connection is closed.
+ *   -ECANCELED cancelled, all of that done   -EINVAL a bad option
+ *   -EDEADLK on a plain thread   -ENOMEM   the errors of rn_listen
  * Effects: as said above. Source: src/net/serve.c
  */
 RN_API int rn_serve(const char *network, const char *address, const rn_serve_options *options,
@@ -154,7 +163,9 @@ RN_API int rn_serve(const char *network, const char *address, const rn_serve_opt
  *   ln       listener; stays the caller's, to cancel and, after the return, to close
  *   options  NULL for the defaults; .listen and .listener are not used
  *   fn, arg  the handler of each connection
- * Returns as rn_serve.
+ * Returns only when the listener or the caller is cancelled, after what rn_serve does then.
+ *   -ECANCELED cancelled, all of that done   -EINVAL a bad option, or RN_BALANCE_REUSE_PORT
+ *   -EDEADLK on a plain thread   -ENOMEM
  * Effects: as said above. Source: src/net/serve.c
  */
 RN_API int rn_serve_listener(rn_listener *ln, const rn_serve_options *options, rn_handler fn,
@@ -170,7 +181,7 @@ RN_API int rn_serve_listener(rn_listener *ln, const rn_serve_options *options, r
  *   ret      the connection, TCP_NODELAY set; the caller's to close
  * Returns 0; -RN_ENETWORK, -RN_EADDRESS; -ETIME the deadline passed; -ECANCELED; -RN_ENOHOST;
  * -ECONNREFUSED (also where the kernel connected the socket to itself), -ETIMEDOUT, -EADDRNOTAVAIL
- * and all else that connect(2) says. Of several addresses the last one's error. *ret is untouched
+ * and all else that connect(2) says; of several addresses the last one's error. *ret is untouched
  * on failure.
  * Effects: as said above. Source: src/net/dial.c
  */
@@ -206,7 +217,8 @@ RN_API ssize_t rn_readv(rn_conn *conn, const struct iovec *iov, int n);
  *   len   0..SSIZE_MAX; 0 returns 0 without touching the socket
  * Returns len; never less. On error an unknown part has been sent, and the write side is poisoned
  * if that part is not empty: later writes return the same error.
- *   -ETIME deadline passed   -ECANCELED cancelled or closed here   -EPIPE, -ECONNRESET …
+ *   -ETIME deadline passed   -ECANCELED cancelled or closed here
+ *   -EPIPE, -ECONNRESET and all else as write(2) says
  * Effects: as said above; no SIGPIPE. Source: src/net/conn.c
  */
 RN_API ssize_t rn_write(rn_conn *conn, const void *buf, size_t len);
@@ -239,7 +251,7 @@ RN_API int rn_unread(rn_conn *conn, const void *buf, size_t len);
  *   len     bytes
  * Returns len. -RN_ETRUNCATED the file ended earlier; other errors as rn_write. After an error an
  * unknown part has been sent, and the write side is poisoned if that part is not empty.
- * -EINVAL, -EISDIR for what cannot be sent that way.
+ * -EINVAL or -EISDIR for what cannot be sent that way.
  * Effects: as said above; a page that is not in the cache is read from disk while the P waits.
  * Source: src/net/sendfile.c
  */
@@ -264,6 +276,8 @@ RN_API int rn_close_write(rn_conn *conn);
  * Effects: as said above. Source: src/net/close.c
  */
 RN_API void rn_close(rn_conn *conn);
+
+/* ---- cancels and deadlines ---- */
 
 /*
  * rn_cancel - wake whoever waits on a connection, for good
@@ -312,6 +326,8 @@ RN_API void rn_set_read_deadline(rn_conn *conn, rn_time deadline);
  */
 RN_API void rn_set_write_deadline(rn_conn *conn, rn_time deadline);
 
+/* ---- connections at rest ---- */
+
 /*
  * rn_go_when_readable - rn_go, once there is something to read
  *   conn  connection without a reader; belongs to fn from here on
@@ -325,6 +341,8 @@ RN_API void rn_set_write_deadline(rn_conn *conn, rn_time deadline);
  * on another P. Source: src/net/serve.c
  */
 RN_API int rn_go_when_readable(rn_conn *conn, rn_handler fn, void *arg);
+
+/* ---- addresses of connections ---- */
 
 /*
  * rn_local_addr - this end's address

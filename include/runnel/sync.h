@@ -13,37 +13,37 @@
 extern "C" {
 #endif
 
-/* All zero is an unlocked mutex; it may live anywhere, and needs no end. */
+/* A lock for coroutines. All zero is unlocked; it may live anywhere, and needs no end. */
 typedef struct rn_mutex {
     uint64_t space[3];
 } rn_mutex;
 
-/* All zero is an empty wait group. */
+/* A count to wait for until it is 0. All zero is a count of 0. */
 typedef struct rn_waitgroup {
     uint64_t space[4];
 } rn_waitgroup;
 
-/* All zero is a condition nobody waits for. */
+/* A condition to wait for, beside an rn_mutex. All zero is one that nobody waits for. */
 typedef struct rn_cond {
     uint64_t space[3];
 } rn_cond;
 
-/* All zero is an unlocked lock. */
+/* A lock that readers share, and a writer has alone. All zero is unlocked. */
 typedef struct rn_rwlock {
     uint64_t space[3];
 } rn_rwlock;
 
-/* All zero is a semaphore at 0: release first. */
+/* A counting semaphore. All zero is one at 0: release first. */
 typedef struct rn_sem {
     uint64_t space[3];
 } rn_sem;
 
-/* All zero is "not yet done". */
+/* What is done once. All zero is "not yet done". */
 typedef struct rn_once {
     uint64_t space[3];
 } rn_once;
 
-/* All zero is an empty group. */
+/* Coroutines that are cancelled together and waited for. All zero is an empty group. */
 typedef struct rn_group {
     uint64_t space[5];
 } rn_group;
@@ -51,15 +51,16 @@ typedef struct rn_group {
 /* A channel: items of one size go from senders to receivers, first in, first out. */
 typedef struct rn_chan rn_chan;
 
+/* What is to be done with the channel of an rn_select_case. */
 enum rn_select_op { RN_SELECT_RECV, RN_SELECT_SEND };
 
 /* One of the things rn_select waits for. */
 typedef struct rn_select_case {
-    rn_chan *chan; /* NULL: never ready */
-    enum rn_select_op op;
-    int result;        /* of the case that was chosen: 0, or -EPIPE the channel is closed */
-    void *item;        /* to send, or room for one; not touched unless chosen */
-    uint64_t space[6]; /* rn_select's */
+    rn_chan *chan;        /* NULL: never ready */
+    enum rn_select_op op; /* RN_SELECT_RECV or RN_SELECT_SEND */
+    int result;           /* of the case that was chosen: 0, or -EPIPE the channel is closed */
+    void *item;           /* to send, or room for one; not touched unless chosen */
+    uint64_t space[6];    /* rn_select's */
 } rn_select_case;
 
 /* All zero, in C and in C++, which has no designated initialisers before C++20. */
@@ -121,7 +122,7 @@ RN_API int rn_chan_recv(rn_chan *ch, void *item);
 /*
  * rn_chan_try_send - send an item if that needs no waiting
  *   ch, item  as for rn_chan_send
- * Returns 1 when it has been sent, 0 when it would have to wait, -EPIPE.
+ * Returns 1 when it has been sent, 0 when it would have to wait, -EPIPE the channel is closed.
  * Effects: does not wait; works on a plain thread. Source: src/sync/chan.c
  */
 RN_API int rn_chan_try_send(rn_chan *ch, const void *item);
@@ -129,7 +130,8 @@ RN_API int rn_chan_try_send(rn_chan *ch, const void *item);
 /*
  * rn_chan_try_recv - receive an item if there is one
  *   ch, item  as for rn_chan_recv
- * Returns 1 with an item, 0 when it would have to wait, -EPIPE.
+ * Returns 1 with an item, 0 when it would have to wait, -EPIPE the channel is closed, and what was
+ * in it is taken.
  * Effects: does not wait; works on a plain thread. Source: src/sync/chan.c
  */
 RN_API int rn_chan_try_recv(rn_chan *ch, void *item);
@@ -196,7 +198,7 @@ RN_API void rn_group_cancel(rn_group *g);
  */
 RN_API int rn_group_wait(rn_group *g, rn_time deadline);
 
-/* ---- locks and their kin ---- */
+/* ---- mutexes, conditions, read-write locks ---- */
 
 /*
  * rn_mutex_lock - lock, parking the coroutine while another holds it
@@ -269,6 +271,8 @@ RN_API int rn_rwlock_wrlock(rn_rwlock *l);
  */
 RN_API void rn_rwlock_unlock(rn_rwlock *l);
 
+/* ---- semaphores, once, wait groups ---- */
+
 /*
  * rn_sem_acquire - take from a semaphore, or wait until there is enough
  *   s         semaphore
@@ -298,7 +302,8 @@ RN_API void rn_sem_release(rn_sem *s, unsigned n);
 /*
  * rn_once_do - call a function, the first time
  *   o    once; not from within fn
- *   fn   called with arg by the first caller; the others wait until it has returned
+ *   fn   called by the first caller; the others wait until it has returned
+ *   arg  handed to fn
  * Returns 0 when it has been done; -EDEADLK on a plain thread, if it has not.
  * Effects: may switch coroutines; the wait is not cancelled. Source: src/sync/once.c
  */

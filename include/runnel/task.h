@@ -15,10 +15,10 @@ extern "C" {
 
 /* Memory functions for everything runnel allocates on the heap; stacks come from mmap. */
 typedef struct rn_alloc {
-    void *(*alloc)(void *arg, size_t bytes);
-    void *(*realloc)(void *arg, void *ptr, size_t bytes);
-    void (*free)(void *arg, void *ptr);
-    void *arg;
+    void *(*alloc)(void *arg, size_t bytes);              /* as malloc(3); any thread */
+    void *(*realloc)(void *arg, void *ptr, size_t bytes); /* as realloc(3); any thread */
+    void (*free)(void *arg, void *ptr);                   /* as free(3); any thread */
+    void *arg;                                            /* handed to them */
 } rn_alloc;
 
 /* How a runtime is set up. All zero is the default. */
@@ -29,7 +29,7 @@ typedef struct rn_run_options {
     const char *poller; /* "epoll" or "poll"; NULL: RN_POLLER, else epoll */
     /* Called with one line without newline; NULL: standard error. Any thread, one at a time. */
     void (*log)(void *arg, const char *line);
-    void *log_arg;
+    void *log_arg;         /* handed to log */
     const rn_alloc *alloc; /* NULL: malloc, realloc, free. Copied */
     int offload_threads;   /* at most, for rn_offload; 0: 64 */
     bool keep_sigpipe;     /* leave SIGPIPE as it is: by default SIG_DFL becomes SIG_IGN */
@@ -51,6 +51,8 @@ typedef struct rn_go_options {
 #define RN_RUN_OPTIONS_INIT RN_INIT
 #define RN_GO_OPTIONS_INIT RN_INIT
 
+/* ---- the runtime ---- */
+
 /*
  * rn_run - run a function as the first coroutine, with the caller's thread as P 0
  *   options  NULL for the defaults; see rn_run_options
@@ -62,14 +64,14 @@ typedef struct rn_go_options {
  * -ENOMEM, -EAGAIN (threads), -EMFILE, -ENFILE.
  * Effects: blocks the calling thread; starts threads; SIGPIPE, SIGSEGV and RLIMIT_NOFILE as the
  * options say. After fork() the child may only exec or _exit: a call of runnel in it aborts with a
- * message, unless there was no runtime. To start programs, see rn_spawn. Source: src/task/runtime.c
+ * message, unless there was no runtime. Source: src/task/runtime.c
  */
 RN_API int rn_run(const rn_run_options *options, int (*fn)(void *arg), void *arg);
 
 /*
  * rn_start - run the Ps on threads of their own, for a host with a main loop of its own
  *   options  as for rn_run
- * Returns 0, or the errors of rn_run. Then rn_go works from any thread, until rn_stop.
+ * Returns 0, and rn_go works from any thread, until rn_stop; the errors of rn_run.
  * Effects: as rn_run, but does not block. Source: src/task/runtime.c
  */
 RN_API int rn_start(const rn_run_options *options);
@@ -81,6 +83,8 @@ RN_API int rn_start(const rn_run_options *options);
  * Source: src/task/runtime.c
  */
 RN_API int rn_stop(void);
+
+/* ---- coroutines ---- */
 
 /*
  * rn_go - start a coroutine
@@ -135,6 +139,8 @@ RN_API void rn_shield_begin(void);
  */
 RN_API void rn_shield_end(void);
 
+/* ---- calls that block ---- */
+
 /*
  * rn_offload - make a blocking call on another thread, while the P goes on
  *   fn      called with arg on a thread of the pool; blocks as it likes
@@ -142,9 +148,9 @@ RN_API void rn_shield_end(void);
  *   forget  called with arg instead of a return to the caller, when that was cancelled while it
  *           waited: after fn has returned, or where it had not begun; on any thread, and perhaps
  *           after the runtime's end. NULL: the wait is not cancelled
- * Returns what fn returned. -RN_EFORGOTTEN the caller was cancelled: arg is forget's now. Otherwise
- * fn is not called and arg stays the caller's: -ECANCELED was cancelled before, -ENOMEM, -EAGAIN
- * (no thread), -EDEADLK on a plain thread.
+ * Returns what fn returned. -RN_EFORGOTTEN the caller was cancelled: arg is forget's now. When it
+ * cannot be begun, fn is not called and arg stays the caller's: -ECANCELED was cancelled before,
+ * -ENOMEM, -EAGAIN (no thread), -EDEADLK on a plain thread.
  * Effects: switches coroutines. fn must not wait for coroutines of this program, lest the pool run
  * out. Source: src/task/offload.c
  */
@@ -162,6 +168,8 @@ RN_API int rn_offload(int (*fn)(void *arg), void *arg, void (*forget)(void *arg)
  * Source: src/task/offload.c
  */
 RN_API ssize_t rn_pread(int fd, void *buf, size_t len, off_t at);
+
+/* ---- who runs ---- */
 
 /*
  * rn_dump - list all coroutines
