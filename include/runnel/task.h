@@ -32,6 +32,10 @@ typedef struct rn_run_options {
     void *log_arg;         /* handed to log */
     const rn_alloc *alloc; /* NULL: malloc, realloc, free. Copied */
     int offload_threads;   /* at most, for rn_offload; 0: 64 */
+    /* The log names each coroutine that holds its P, in a loop or a call that blocks, for longer
+     * than this, with its backtrace; it costs a thread, and SIGURG. At least 1 ms; below 0: never;
+     * 0: RN_WATCHDOG (ms), else 1 s where runnel is a debug build, else never. */
+    rn_time watchdog_ns;
     bool keep_sigpipe;     /* leave SIGPIPE as it is: by default SIG_DFL becomes SIG_IGN */
     bool no_fault_handler; /* install no SIGSEGV handler: a stack overflow is then silent */
     bool dump_on_sigquit;  /* SIGQUIT writes rn_dump to standard error, and the run goes on */

@@ -18,6 +18,7 @@
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define MAX_RULES 16
@@ -449,6 +450,70 @@ int rn__sys_openat2(int dir, const char *path, int flags, unsigned long long res
     struct open_how how = {.flags = (unsigned)flags, .resolve = resolve};
 
     SIMPLE(openat2, syscall(SYS_openat2, dir, path, &how, sizeof how));
+}
+
+/* clang-format off */
+int rn__sys_pipe2(int fds[2], int flags)
+{ SIMPLE(pipe2, pipe2(fds, flags)); }
+
+int rn__sys_pidfd_open(pid_t pid)
+{ SIMPLE(pidfd_open, syscall(SYS_pidfd_open, pid, 0)); }
+
+int rn__sys_pidfd_send_signal(int pidfd, int sig)
+{ SIMPLE(pidfd_send_signal, syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0)); }
+/* clang-format on */
+
+/* posix_spawn returns its error. */
+static int spawn(const char *file, const posix_spawn_file_actions_t *actions,
+                 const posix_spawnattr_t *attr, char *const *argv, char *const *env, pid_t *pid)
+{
+    errno = posix_spawnp(pid, file, actions, attr, argv, env);
+    return errno == 0 ? 0 : -1;
+}
+
+int rn__sys_posix_spawn(const char *file, const posix_spawn_file_actions_t *actions,
+                        const posix_spawnattr_t *attr, char *const *argv, char *const *env,
+                        pid_t *ret)
+{
+    size_t none = 0;
+    pid_t pid = 0;
+    int r;
+
+    CALL(posix_spawn, none, r, spawn(file, actions, attr, argv, env, &pid));
+    if (r == 0)
+        *ret = pid;
+    return r;
+}
+
+/* The status in waitpid's form, which is what W* macros take. */
+static int wait_for(int pidfd, int *status)
+{
+    siginfo_t info = {.si_pid = 0};
+
+    if (waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG) < 0)
+        return -1;
+    if (info.si_pid == 0)
+        return 0;
+    if (info.si_code == CLD_EXITED)
+        *status = W_EXITCODE(info.si_status, 0);
+    else
+        *status = W_EXITCODE(0, info.si_status) | (info.si_code == CLD_DUMPED ? WCOREFLAG : 0);
+    return 1;
+}
+
+int rn__sys_waitid(int pidfd, int *status)
+{
+    SIMPLE(waitid, wait_for(pidfd, status));
+}
+
+int rn__sys_rt_tgsigqueueinfo(int tid, int sig, void *value)
+{
+    siginfo_t info = {.si_signo = sig, .si_code = SI_QUEUE};
+
+    info.si_pid = getpid();
+    info.si_uid = getuid();
+    info.si_value.sival_ptr = value;
+    SIMPLE(rt_tgsigqueueinfo, syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, sig, &info));
 }
 
 int rn__sys_mmap(size_t len, int prot, int flags, void **ret)

@@ -14,6 +14,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <spawn.h>
 #include <stdatomic.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -66,6 +67,12 @@
     X(madvise, 1, 0)                                                                               \
     X(sched_getaffinity, 1, 0)                                                                     \
     X(prlimit, 1, 0)                                                                               \
+    X(rt_tgsigqueueinfo, 1, 0)                                                                     \
+    X(pipe2, 1, 0)                                                                                 \
+    X(posix_spawn, 1, 0) /* clone and execve, as libc makes them */                                \
+    X(pidfd_open, 1, 0)                                                                            \
+    X(pidfd_send_signal, 1, 0)                                                                     \
+    X(waitid, 1, 0)                                                                                \
     X(clone, 1, 0)
 
 enum rn__sys_row {
@@ -151,6 +158,17 @@ int rn__sys_mprotect(void *at, size_t len, int prot);
 int rn__sys_madvise(void *at, size_t len, int advice);
 int rn__sys_sched_getaffinity(size_t bytes, void *mask);
 int rn__sys_prlimit(int resource, const void *set, void *get);
+int rn__sys_pipe2(int fds[2], int flags);
+/* posix_spawnp; actions and attributes as there. *ret: the process. */
+int rn__sys_posix_spawn(const char *file, const posix_spawn_file_actions_t *actions,
+                        const posix_spawnattr_t *attr, char *const *argv, char *const *env,
+                        pid_t *ret);
+int rn__sys_pidfd_open(pid_t pid);
+int rn__sys_pidfd_send_signal(int pidfd, int sig);
+/* Has the child ended? 1 and *status as waitpid's: it is reaped; 0: not yet. */
+int rn__sys_waitid(int pidfd, int *status);
+/* To one thread of this process, with a pointer. */
+int rn__sys_rt_tgsigqueueinfo(int tid, int sig, void *value);
 /* pthread_create, counted as the clone it makes. */
 int rn__sys_thread(void *(*fn)(void *), void *arg, size_t stack_bytes, unsigned long *ret);
 

@@ -42,6 +42,7 @@ struct rn__wait_kind {
     /* On the coroutine's own P while it is parked: takes it out of what it waits in, so that it may
      * be readied. False: somebody else has it already. NULL: this wait cannot be cancelled. */
     bool (*interrupt)(struct rn__coro *co);
+    bool outside; /* a thread that is no P ends it */
 };
 
 struct rn__coro {

@@ -37,6 +37,7 @@ struct dump {
     rn_time now;
     unsigned n;
     bool count_only;
+    bool to_log; /* not by a signal handler: it locks */
 };
 
 static struct sigaction before; /* [C] while installed */
@@ -45,9 +46,14 @@ static atomic_int dumping; /* handlers under way */
 
 static void put(struct dump *d, struct rn__line *l)
 {
-    rn__line_text(l, "\n");
-    if (d->result == 0)
-        d->result = rn__panic_write(d->fd, l->text, l->len);
+    if (d->to_log) {
+        l->text[l->len] = '\0';
+        rn__log_line(l->text);
+    } else {
+        rn__line_text(l, "\n");
+        if (d->result == 0)
+            d->result = rn__panic_write(d->fd, l->text, l->len);
+    }
     l->len = 0;
 }
 
@@ -147,13 +153,13 @@ static UNCHECKED void put_coroutine(struct rn__coro *co, void *arg)
 
 /* ---- all of them ---- */
 
-static int dump_all(struct rn__runtime *rt, int fd)
+static int dump_all(struct rn__runtime *rt, int fd, bool to_log)
 {
-    struct dump d = {.fd = fd, .now = rn_now(), .count_only = true};
+    struct dump d = {.fd = fd, .now = rn_now(), .count_only = true, .to_log = to_log};
     struct rn__line l = {.len = 0};
 
     rn__stack_walk(put_coroutine, &d);
-    rn__line_text(&l, "runnel: ");
+    rn__line_text(&l, to_log ? "" : "runnel: ");
     rn__line_number(&l, d.n, 10);
     rn__line_text(&l, " coroutines on ");
     rn__line_number(&l, (uint64_t)rt->n_procs, 10);
@@ -189,10 +195,15 @@ int rn_dump(int fd)
     if (foreign)
         rn__foreign_begin();
     rt = atomic_load(&rn__runtime);
-    r = rt == NULL ? -EINVAL : dump_all(rt, fd);
+    r = rt == NULL ? -EINVAL : dump_all(rt, fd, false);
     if (foreign)
         rn__foreign_end();
     return r;
+}
+
+void rn__dump_to_log(struct rn__runtime *rt)
+{
+    (void)dump_all(rt, -1, true);
 }
 
 /* ---- by signal ---- */
@@ -205,7 +216,7 @@ static void on_quit(int sig)
     atomic_fetch_add(&dumping, 1);
     rt = atomic_load(&rn__runtime);
     if (rt != NULL)
-        (void)dump_all(rt, STDERR_FILENO);
+        (void)dump_all(rt, STDERR_FILENO, false);
     atomic_fetch_sub(&dumping, 1);
 }
 

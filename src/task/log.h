@@ -7,4 +7,7 @@
 /* At most ten lines a second, without newline; any thread. See rn_run_options.log. */
 void rn__log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* One line of a report, whose writer limits itself. */
+void rn__log_line(const char *line);
+
 #endif

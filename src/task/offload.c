@@ -46,9 +46,9 @@ static struct {
 
 static uint64_t life; /* [L] rn__foreign_lock to write, and for threads to read */
 
-static const struct rn__wait_kind wait_offload = {.name = "offload",
-                                                  .interrupt = rn__wait_interrupt};
-static const struct rn__wait_kind wait_to_end = {.name = "offload"};
+static const struct rn__wait_kind wait_offload = {
+    .name = "offload", .interrupt = rn__wait_interrupt, .outside = true};
+static const struct rn__wait_kind wait_to_end = {.name = "offload", .outside = true};
 
 void rn__offload_begin(int most_threads)
 {
@@ -60,6 +60,16 @@ void rn__offload_begin(int most_threads)
 void rn__offload_end(void)
 {
     life++;
+}
+
+int rn__offload_threads(void)
+{
+    int n;
+
+    pthread_mutex_lock(&pool.lock);
+    n = pool.threads;
+    pthread_mutex_unlock(&pool.lock);
+    return n;
 }
 
 void rn__offload_forked(void)

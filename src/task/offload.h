@@ -10,6 +10,9 @@
 void rn__offload_begin(int most_threads);
 void rn__offload_end(void); /* under rn__foreign_lock */
 
+/* How many there are, at work or idle. */
+int rn__offload_threads(void);
+
 /* In the child of a fork without a runtime: the threads that were idle are not there. */
 void rn__offload_forked(void);
 

@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/sys.h"
@@ -23,6 +24,9 @@
 #define RN__IO_BUDGET 64 /* calls that succeed at once before a coroutine goes to the back */
 #define RN__EVENTS 256
 #define RN__MAX_PROCS 256
+
+/* A P that has had nothing to run for so long gives back what it keeps; see quiet() in sched.c. */
+#define RN__QUIET (500 * RN_MILLISECOND)
 
 /* Between looks at the poller while coroutines are runnable. */
 #define RN__POLL_EVERY (100 * RN_MICROSECOND)
@@ -61,11 +65,13 @@ struct rn__proc {
     uint64_t next_id;              /* [P] */
     struct rn__stack_cache stacks; /* [P] */
     struct rn__fifo new_overflow;  /* [P] what the ring had no room for */
+    rn_time quiet_at;              /* [P] idle: when it counts as quiet; 0: has run since */
     struct rn__proc_stats stats;
 
     /* Shared. */
     _Alignas(RN_CACHE_LINE) _Atomic(struct rn__msg *) inbox;
     atomic_bool sleeping;  /* idle protocol, see sched.c */
+    atomic_bool quiet;     /* has been idle for RN__QUIET, and has no timer */
     _Atomic rn_time turn;  /* when the scheduler last looked around; RN__TIME_NEVER: asleep */
     _Atomic uint32_t load; /* conns at home here; for placement */
     _Alignas(RN_CACHE_LINE) struct rn__ring fresh;
@@ -79,6 +85,8 @@ struct rn__proc {
     struct rn__msg cancel_msg;   /* cancel everything here; in the inbox while `cancelling` */
     atomic_bool cancelling;
     unsigned long thread;
+    _Atomic int tid; /* of its thread; for the watchdog */
+    _Atomic clockid_t cpu_clock;
     void *raw; /* what to free */
     struct rn__sys_block counters;
     struct rn__event events[RN__EVENTS];
@@ -99,6 +107,7 @@ struct rn__runtime {
     _Atomic int idle;           /* Ps with sleeping set; see sched.c */
     atomic_bool ending;         /* no new coroutines from outside */
     atomic_bool stop;           /* Ps leave their loops */
+    atomic_bool asleep_told;    /* see rn__asleep_check */
     _Atomic uint32_t next_proc; /* round robin for plain threads */
 };
 

@@ -17,16 +17,25 @@
 #include "task/dump.h"
 #include "task/offload.h"
 #include "task/proc.h"
+#include "task/watchdog.h"
 
 #define THREAD_STACK ((size_t)256 << 10)
 #define DEFAULT_GRACE (5 * RN_SECOND)
 #define LOG_PER_SECOND 10
+
+/* Debug builds watch by themselves; sanitizers slow them down by a lot. */
+#ifdef RN_DEBUG
+#define DEFAULT_WATCHDOG RN_SECOND
+#else
+#define DEFAULT_WATCHDOG 0
+#endif
 
 struct life {
     struct rn__runtime rt;
     int (*fn)(void *arg);
     void *arg;
     int result;
+    rn_time watchdog_ns;
     bool sigpipe_set, fault_set;
 };
 
@@ -74,6 +83,13 @@ void rn__log(const char *format, ...)
     } else if (log_dropped++ == 0 || log_lines == LOG_PER_SECOND * 100) {
         emit("more than 10 lines a second: some are left out");
     }
+    pthread_mutex_unlock(&log_lock);
+}
+
+void rn__log_line(const char *line)
+{
+    pthread_mutex_lock(&log_lock);
+    emit(line);
     pthread_mutex_unlock(&log_lock);
 }
 
@@ -132,6 +148,19 @@ static int read_options(struct rn__runtime *rt, const rn_run_options *o)
     rt->size_class = rn__stack_class(rt->stack_bytes);
     rt->grace_ns = o->grace_ns != 0 ? o->grace_ns : DEFAULT_GRACE;
     return rt->size_class < 0 || rt->grace_ns < 0 || o->offload_threads < 0 ? -EINVAL : 0;
+}
+
+static int read_watchdog(const rn_run_options *o, rn_time *ret)
+{
+    long long ms = env_number("RN_WATCHDOG", -1);
+
+    if (o->watchdog_ns != 0)
+        *ret = o->watchdog_ns > 0 ? o->watchdog_ns : 0;
+    else
+        *ret = ms >= 0 ? ms * RN_MILLISECOND : DEFAULT_WATCHDOG;
+    if (ms == -EINVAL || ms > INT32_MAX || (*ret > 0 && *ret < RN_MILLISECOND))
+        return -EINVAL;
+    return 0;
 }
 
 /* ---- what is set for the whole process ---- */
@@ -194,10 +223,17 @@ static void watch_forks(void)
 
 static void run_here(struct rn__proc *p)
 {
+    clockid_t clock;
+
+    if (pthread_getcpuclockid(pthread_self(), &clock) == 0)
+        atomic_store(&p->cpu_clock, clock);
+    atomic_store(&p->tid, gettid());
+    rn__watchdog_adopt_thread();
     rn__set_proc(p);
     rn__sys_use_block(&p->counters);
     rn__san_adopt_thread(&p->sched.san);
     rn__sched_loop(p);
+    atomic_store(&p->turn, RN__TIME_NEVER); /* nobody holds it any more */
     rn__sys_use_block(NULL);
     rn__set_proc(NULL);
 }
@@ -249,6 +285,7 @@ static void destroy(struct life *l)
     atomic_store(&rn__runtime, NULL);
     rn__offload_end();
     pthread_mutex_unlock(&rn__foreign_lock);
+    rn__watchdog_end();
     rn__dump_uninstall();
     rn__slot_reset(); /* closes what abandoned coroutines left open */
     for (int i = rt->n_opened - 1; i >= 0; i--)
@@ -286,6 +323,8 @@ static int create(const rn_run_options *options, struct life **ret)
         return -ENOMEM;
     }
     r = read_options(&l->rt, o);
+    if (r == 0)
+        r = read_watchdog(o, &l->watchdog_ns);
     if (r < 0)
         goto fail;
     rn__offload_begin(o->offload_threads);
@@ -299,6 +338,9 @@ static int create(const rn_run_options *options, struct life **ret)
         if (r < 0)
             goto fail;
     }
+    /* The program can do without, and is told. */
+    if (l->watchdog_ns > 0 && (r = rn__watchdog_begin(&l->rt, l->watchdog_ns)) < 0)
+        rn__log("no watchdog: %s", rn_strerror(r));
     *ret = l;
     return 0;
 fail:

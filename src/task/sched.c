@@ -19,6 +19,7 @@
 #include "task/proc.h"
 
 #include "base/mem.h"
+#include "task/dump.h"
 #include "task/iowait.h"
 
 /* Ids go on where the last runtime stopped: they are never used twice. */
@@ -302,15 +303,43 @@ static bool work_anywhere(struct rn__proc *p)
 
 static void idle(struct rn__proc *p)
 {
+    rn_time until = rn__heap_next(&p->timers);
+
+    if (p->quiet_at == 0)
+        p->quiet_at = rn__time_add(p->now, RN__QUIET);
+    if (until > p->quiet_at)
+        until = p->quiet_at;
     atomic_store_explicit(&p->turn, RN__TIME_NEVER, memory_order_relaxed);
     atomic_fetch_add(&p->rt->idle, 1); /* S1 */
     /* An exchange for qemu's sake, which lets a seq_cst store pass a later load (7.2). */
     (void)atomic_exchange(&p->sleeping, true);
-    poll_events(p, work_anywhere(p) ? 0 : rn__heap_next(&p->timers)); /* S2, S3 */
+    poll_events(p, work_anywhere(p) ? 0 : until); /* S2, S3 */
     if (atomic_load_explicit(&p->sleeping, memory_order_relaxed) &&
         atomic_exchange(&p->sleeping, false)) /* S4 */
         atomic_fetch_sub(&p->rt->idle, 1);
     p->next_poll = 0;
+}
+
+/* Nothing has run for a while. Said before looking at the others, as they do: so the last one sees
+ * that all are. */
+static void quiet(struct rn__proc *p)
+{
+    p->quiet_at = RN__TIME_NEVER;
+    rn__stack_give_back(&p->stacks);
+    if (rn__heap_next(&p->timers) != RN__TIME_NEVER)
+        return;
+    atomic_store(&p->quiet, true);
+    for (int i = 0; i < p->rt->n_procs; i++)
+        if (!atomic_load(&p->rt->procs[i]->quiet))
+            return;
+    rn__asleep_check(p->rt);
+}
+
+static void not_quiet(struct rn__proc *p)
+{
+    p->quiet_at = 0;
+    if (atomic_load_explicit(&p->quiet, memory_order_relaxed))
+        atomic_store(&p->quiet, false);
 }
 
 void rn__sched_loop(struct rn__proc *p)
@@ -329,9 +358,13 @@ void rn__sched_loop(struct rn__proc *p)
         if (co == NULL && p->rt->n_procs > 1)
             co = steal(p);
         if (co == NULL) {
+            if (RN_UNLIKELY(p->quiet_at != 0 && p->now >= p->quiet_at))
+                quiet(p);
             idle(p);
             continue;
         }
+        if (p->quiet_at != 0)
+            not_quiet(p);
         rn__coro_set_proc(co, p);
         switch_to(p, co, false);
     }
@@ -409,6 +442,7 @@ int rn__proc_open(struct rn__runtime *rt, int index, struct rn__proc **ret)
     p->next_id = last_ids[index];
     p->seed = rt->seed == 0 ? 0 : rt->seed * 0x9e3779b97f4a7c15U + (uint64_t)index * 2 + 1;
     p->tick = 1;
+    p->turn = RN__TIME_NEVER;
     rn__heap_init(&p->timers);
     r = rt->poller->open(&p->poller);
     if (r < 0) {

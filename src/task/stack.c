@@ -34,6 +34,9 @@
  * pages to the kernel. */
 #define CACHE_KEEP 1024U
 
+/* So many where nothing has run for a while. */
+#define CACHE_QUIET 16U
+
 /* Mappings left for the rest of the process when guards cost two each. */
 #define MAPS_RESERVED 4096
 
@@ -237,11 +240,11 @@ int rn__stack_get(struct rn__stack_cache *cache, unsigned size_class, struct rn_
     return 0;
 }
 
-static void trim_class(struct rn__stack_cache *cache, unsigned size_class)
+static void trim_class(struct rn__stack_cache *cache, unsigned size_class, uint32_t keep)
 {
     size_t usable = rn__stack_bytes(size_class) - rn__stack_guard(size_class);
 
-    while (cache->n[size_class] > CACHE_KEEP) {
+    while (cache->n[size_class] > keep) {
         struct rn__coro *co = take(cache, size_class);
         uintptr_t end = ((uintptr_t)co->top + 4095) & ~(uintptr_t)4095;
 
@@ -256,7 +259,13 @@ void rn__stack_trim(struct rn__stack_cache *cache)
 {
     for (unsigned c = 0; c < RN__STACK_CLASSES; c++)
         if (RN_UNLIKELY(cache->n[c] > CACHE_KEEP))
-            trim_class(cache, c);
+            trim_class(cache, c, CACHE_KEEP);
+}
+
+void rn__stack_give_back(struct rn__stack_cache *cache)
+{
+    for (unsigned c = 0; c < RN__STACK_CLASSES; c++)
+        trim_class(cache, c, CACHE_QUIET);
 }
 
 void rn__stack_each(void (*fn)(struct rn__coro *co, void *arg), void *arg)

@@ -48,6 +48,9 @@ static inline void rn__stack_put(struct rn__stack_cache *cache, struct rn__coro 
 /* Gives pages and stacks above a cache's limit to the others; on the scheduler's stack. */
 void rn__stack_trim(struct rn__stack_cache *cache);
 
+/* The same for all but a few: after a burst. */
+void rn__stack_give_back(struct rn__stack_cache *cache);
+
 /* Calls fn for each control block ever made (FREE ones too) while no slab can come or go. */
 void rn__stack_each(void (*fn)(struct rn__coro *co, void *arg), void *arg);
 

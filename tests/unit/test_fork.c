@@ -190,8 +190,8 @@ RN_TEST(without_a_runtime_the_child_may_have_one)
     char text[4096];
     int status;
 
-#ifdef __SANITIZE_THREAD__
-    RN_TEST_SKIP("TSan lets no child of a threaded process have threads");
+#if defined(__SANITIZE_THREAD__) || defined(RNTEST_EMULATED)
+    RN_TEST_SKIP("TSan and qemu let no child of a threaded process have threads");
 #endif
     CHECK_OK(rn_run(&(rn_run_options){.procs = 2}, offload_one, NULL));
     status = fork_and(run_offload, NULL, text, sizeof text);

@@ -22,6 +22,7 @@ static struct epoll_event room_event;
 static const struct timespec no_time;
 static void *room_map = room;
 static unsigned long room_thread = 77;
+static pid_t room_pid;
 static int one = 1;
 
 #define SA ((struct sockaddr *)&room_sa)
@@ -70,6 +71,12 @@ static int one = 1;
     X(madvise, rn__sys_madvise(NULL, 0, 0))                                                        \
     X(sched_getaffinity, rn__sys_sched_getaffinity(sizeof room, room))                             \
     X(prlimit, rn__sys_prlimit(RLIMIT_NOFILE, NULL, NULL))                                         \
+    X(rt_tgsigqueueinfo, rn__sys_rt_tgsigqueueinfo(0, 0, NULL))                                    \
+    X(pipe2, rn__sys_pipe2(room_fds, 0))                                                           \
+    X(posix_spawn, rn__sys_posix_spawn("", NULL, NULL, NULL, NULL, &room_pid))                     \
+    X(pidfd_open, rn__sys_pidfd_open(0))                                                           \
+    X(pidfd_send_signal, rn__sys_pidfd_send_signal(-1, 0))                                         \
+    X(waitid, rn__sys_waitid(-1, &one))                                                            \
     X(clone, rn__sys_thread(return_arg, NULL, 1 << 16, &room_thread))
 
 #define THUNK(row, call)                                                                           \
