@@ -18,7 +18,6 @@
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define MAX_RULES 16
@@ -456,6 +455,9 @@ int rn__sys_openat2(int dir, const char *path, int flags, unsigned long long res
 int rn__sys_pipe2(int fds[2], int flags)
 { SIMPLE(pipe2, pipe2(fds, flags)); }
 
+int rn__sys_kill(pid_t pid, int sig)
+{ SIMPLE(kill, kill(pid, sig)); }
+
 int rn__sys_pidfd_open(pid_t pid)
 { SIMPLE(pidfd_open, syscall(SYS_pidfd_open, pid, 0)); }
 
@@ -486,11 +488,11 @@ int rn__sys_posix_spawn(const char *file, const posix_spawn_file_actions_t *acti
 }
 
 /* The status in waitpid's form, which is what W* macros take. */
-static int wait_for(int pidfd, int *status)
+static int wait_for(idtype_t type, int id, int *status)
 {
     siginfo_t info = {.si_pid = 0};
 
-    if (waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG) < 0)
+    if (waitid(type, (id_t)id, &info, WEXITED | WNOHANG) < 0)
         return -1;
     if (info.si_pid == 0)
         return 0;
@@ -501,9 +503,9 @@ static int wait_for(int pidfd, int *status)
     return 1;
 }
 
-int rn__sys_waitid(int pidfd, int *status)
+int rn__sys_waitid(idtype_t type, int id, int *status)
 {
-    SIMPLE(waitid, wait_for(pidfd, status));
+    SIMPLE(waitid, wait_for(type, id, status));
 }
 
 int rn__sys_rt_tgsigqueueinfo(int tid, int sig, void *value)

@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 
 #include "base/hist.h"
 
@@ -72,6 +73,7 @@
     X(posix_spawn, 1, 0) /* clone and execve, as libc makes them */                                \
     X(pidfd_open, 1, 0)                                                                            \
     X(pidfd_send_signal, 1, 0)                                                                     \
+    X(kill, 1, 0)                                                                                  \
     X(waitid, 1, 0)                                                                                \
     X(clone, 1, 0)
 
@@ -165,8 +167,9 @@ int rn__sys_posix_spawn(const char *file, const posix_spawn_file_actions_t *acti
                         pid_t *ret);
 int rn__sys_pidfd_open(pid_t pid);
 int rn__sys_pidfd_send_signal(int pidfd, int sig);
-/* Has the child ended? 1 and *status as waitpid's: it is reaped; 0: not yet. */
-int rn__sys_waitid(int pidfd, int *status);
+int rn__sys_kill(pid_t pid, int sig);
+/* Has the child (type P_PIDFD, P_PID) ended? 1 and *status as waitpid's: it is reaped; 0: not yet. */
+int rn__sys_waitid(idtype_t type, int id, int *status);
 /* To one thread of this process, with a pointer. */
 int rn__sys_rt_tgsigqueueinfo(int tid, int sig, void *value);
 /* pthread_create, counted as the clone it makes. */

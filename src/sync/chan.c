@@ -12,8 +12,10 @@
 #include "sync/chan.h"
 
 #include <string.h>
+#include <sys/eventfd.h>
 
 #include "base/mem.h"
+#include "base/sys.h"
 
 #define ITEM_MOST ((size_t)64 << 10) /* copied under a spin lock */
 
@@ -36,6 +38,7 @@ int rn_chan_new(size_t item_bytes, size_t capacity, rn_chan **ret)
     ch->item_bytes = item_bytes;
     ch->capacity = capacity;
     ch->refs = 1;
+    ch->fd = -1;
     rn__list_init(&ch->senders);
     rn__list_init(&ch->receivers);
     *ret = ch;
@@ -53,6 +56,8 @@ void rn_chan_free(rn_chan *ch)
     if (ch == NULL || atomic_fetch_sub(&ch->refs, 1) > 1)
         return;
     RN_ASSERT(rn__list_empty(&ch->senders) && rn__list_empty(&ch->receivers));
+    if (ch->fd >= 0)
+        (void)rn__sys_close(ch->fd);
     rn__free(ch);
 }
 
@@ -141,16 +146,16 @@ static int queue_up(rn_chan *ch, struct rn__list *queue, void *item,
     int r = rn__wait_begin(&wait, 0);
 
     if (r < 0) {
-        rn__spin_unlock(&ch->lock);
+        rn__chan_unlock(ch);
         return r;
     }
     rn__list_push(queue, &node.link);
-    rn__spin_unlock(&ch->lock);
+    rn__chan_unlock(ch);
     r = rn__wait_park(&wait, why);
     if (r < 0) {
         rn__spin_lock(&ch->lock);
         rn__list_remove(&node.link);
-        rn__spin_unlock(&ch->lock);
+        rn__chan_unlock(ch);
         return r;
     }
     return node.passed ? 1 : -EPIPE;
@@ -172,7 +177,7 @@ static int transfer(rn_chan *ch, void *item, bool sending, bool wait)
         r = queue_up(ch, sending ? &ch->senders : &ch->receivers, item,
                      sending ? &rn__wait_send : &rn__wait_recv);
     else
-        rn__spin_unlock(&ch->lock);
+        rn__chan_unlock(ch);
     if (wake != NULL)
         rn__ready(wake);
     if (RN_UNLIKELY(foreign))
@@ -212,8 +217,42 @@ size_t rn_chan_len(rn_chan *ch)
 
     rn__spin_lock(&ch->lock);
     n = ch->n;
-    rn__spin_unlock(&ch->lock);
+    rn__chan_unlock(ch);
     return n;
+}
+
+/* ---- for foreign loops ---- */
+
+void rn__chan_ring(rn_chan *ch)
+{
+    bool ring = ch->n > 0 || ch->closed || !rn__list_empty(&ch->senders);
+    uint64_t one = 1;
+
+    if (ring == ch->rung)
+        return;
+    ch->rung = ring;
+    if (ring)
+        (void)rn__sys_write(ch->fd, &one, sizeof one);
+    else
+        (void)rn__sys_read(ch->fd, &one, sizeof one);
+}
+
+int rn_chan_fd(rn_chan *ch)
+{
+    int fd = rn__sys_eventfd2(0, EFD_NONBLOCK | EFD_CLOEXEC), mine;
+
+    if (fd < 0)
+        return fd;
+    rn__spin_lock(&ch->lock);
+    if (ch->fd < 0) {
+        ch->fd = fd;
+        fd = -1;
+    }
+    mine = ch->fd;
+    rn__chan_unlock(ch);
+    if (fd >= 0)
+        (void)rn__sys_close(fd);
+    return mine;
 }
 
 /* ---- closing ---- */
@@ -238,7 +277,7 @@ void rn_chan_close(rn_chan *ch)
     ch->closed = true;
     claim_all(&ch->receivers, &woken);
     claim_all(&ch->senders, &woken);
-    rn__spin_unlock(&ch->lock);
+    rn__chan_unlock(ch);
     while ((l = rn__list_pop(&woken)) != NULL)
         rn__ready(RN_CONTAINER(l, struct rn__chan_node, link)->wait->co);
     if (foreign)

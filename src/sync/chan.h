@@ -23,6 +23,8 @@ struct rn_chan {
     size_t item_bytes;                  /* [C] */
     size_t capacity;                    /* [C] */
     bool closed;                        /* [L] */
+    bool rung;                          /* [L] fd is readable */
+    int fd;                             /* [L] an eventfd, for foreign loops; -1: none */
     size_t from, n;                     /* [L] the ring: items[from], n of them */
     struct rn__list senders, receivers; /* [L] of struct rn__chan_node; one of the two is empty */
     char items[];
@@ -32,6 +34,16 @@ struct rn_chan {
  * coroutine in *wake, if any, is the caller's to ready once the lock is released. */
 int rn__chan_put(rn_chan *ch, const void *item, struct rn__coro **wake);
 int rn__chan_take(rn_chan *ch, void *item, struct rn__coro **wake);
+
+/* Makes fd readable, or not: as it must be when the lock is released. */
+void rn__chan_ring(rn_chan *ch);
+
+static inline void rn__chan_unlock(rn_chan *ch)
+{
+    if (RN_UNLIKELY(ch->fd >= 0))
+        rn__chan_ring(ch);
+    rn__spin_unlock(&ch->lock);
+}
 
 extern const struct rn__wait_kind rn__wait_send, rn__wait_recv;
 

@@ -62,7 +62,7 @@ static void unlock_all(rn_select_case *first)
 
     for (rn_select_case *c = first; c != NULL; c = place_of(c)->next) {
         if (c->chan != last)
-            rn__spin_unlock(&c->chan->lock);
+            rn__chan_unlock(c->chan);
         last = c->chan;
     }
 }
@@ -117,7 +117,7 @@ static void withdraw(rn_select_case *first)
     for (rn_select_case *c = first; c != NULL; c = place_of(c)->next) {
         rn__spin_lock(&c->chan->lock);
         rn__list_remove(&place_of(c)->node.link);
-        rn__spin_unlock(&c->chan->lock);
+        rn__chan_unlock(c->chan);
     }
 }
 

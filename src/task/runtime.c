@@ -285,9 +285,9 @@ static void destroy(struct life *l)
     atomic_store(&rn__runtime, NULL);
     rn__offload_end();
     pthread_mutex_unlock(&rn__foreign_lock);
+    rn__slot_reset(); /* closes what abandoned coroutines left open; puts signals back */
     rn__watchdog_end();
     rn__dump_uninstall();
-    rn__slot_reset(); /* closes what abandoned coroutines left open */
     for (int i = rt->n_opened - 1; i >= 0; i--)
         rn__proc_close(rt->procs[i]);
     rn__stack_free_all();

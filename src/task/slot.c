@@ -126,8 +126,16 @@ void rn__slot_each(void (*fn)(struct rn__iowait *w, void *arg), void *arg)
     }
 }
 
+static void drop(struct rn__iowait *w, void *unused)
+{
+    (void)unused;
+    if (w->drop != NULL)
+        w->drop(w);
+}
+
 void rn__slot_reset(void)
 {
+    rn__slot_each(drop, NULL); /* without the lock: they have locks of their own */
     pthread_mutex_lock(&lock);
     centre = (struct rn__slot_cache){0};
     for (uint32_t i = 0; i < n_slots; i++) {
@@ -137,8 +145,6 @@ void rn__slot_reset(void)
         if (rn__iowait_in_use(w)) {
             if (w->fd >= 0)
                 (void)rn__sys_close(w->fd);
-            if (w->drop != NULL)
-                w->drop(w);
             rn__iowait_retire(w);
         }
         give(&centre, w);

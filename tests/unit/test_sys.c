@@ -76,7 +76,8 @@ static int one = 1;
     X(posix_spawn, rn__sys_posix_spawn("", NULL, NULL, NULL, NULL, &room_pid))                     \
     X(pidfd_open, rn__sys_pidfd_open(0))                                                           \
     X(pidfd_send_signal, rn__sys_pidfd_send_signal(-1, 0))                                         \
-    X(waitid, rn__sys_waitid(-1, &one))                                                            \
+    X(kill, rn__sys_kill(-1, -1))                                                                  \
+    X(waitid, rn__sys_waitid(P_PID, -1, &one))                                                     \
     X(clone, rn__sys_thread(return_arg, NULL, 1 << 16, &room_thread))
 
 #define THUNK(row, call)                                                                           \
