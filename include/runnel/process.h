@@ -47,8 +47,8 @@ typedef struct rn_spawn_options {
  *          as in Go. Several channels may ask for one signal, and one for several
  *   signo  signal number; from now on its usual effect is off
  * Returns 0; -EINVAL a signal that cannot be caught, or one of the program's own faults (SIGSEGV,
- * SIGBUS, SIGFPE, SIGILL), or a channel whose items are no int; -EDEADLK on a plain thread; -ENOMEM,
- * -EMFILE, -ENFILE.
+ * SIGBUS, SIGFPE, SIGILL), or a channel whose items are no int; -EDEADLK on a plain thread;
+ * -ENOMEM, -EMFILE, -ENFILE.
  * Effects: does not switch; installs a handler for the process, and unblocks the signal on the
  * caller's P; the channel has one reference more until rn_signal_stop, or the end of the run, when
  * what was there before is back. Source: src/sync/signal.c

@@ -156,9 +156,9 @@ RN_API size_t rn_chan_len(rn_chan *ch);
  * rn_chan_fd - a descriptor that tells when there is something to receive
  *   ch  channel
  * Returns a descriptor that poll, epoll and any other loop report as readable while the channel has
- * an item, a waiting sender, or is closed: then rn_chan_try_recv gets it. It stays the channel's;
- * only wait for it. Rarely it is readable a moment too long, and there is nothing. -EMFILE, -ENFILE,
- * -ENOMEM.
+ * an item, a waiting sender, or is closed: then rn_chan_try_recv gets it. It stays the
+ * channel's; only wait for it. Rarely it is readable a moment too long, and there is nothing.
+ * -EMFILE, -ENFILE, -ENOMEM.
  * Effects: does not switch; any thread. From the first call on each change between something and
  * nothing costs a system call. Source: src/sync/chan.c
  */

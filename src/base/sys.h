@@ -168,7 +168,7 @@ int rn__sys_posix_spawn(const char *file, const posix_spawn_file_actions_t *acti
 int rn__sys_pidfd_open(pid_t pid);
 int rn__sys_pidfd_send_signal(int pidfd, int sig);
 int rn__sys_kill(pid_t pid, int sig);
-/* Has the child (type P_PIDFD, P_PID) ended? 1 and *status as waitpid's: it is reaped; 0: not yet. */
+/* Has the child (P_PIDFD, P_PID) ended? 1 and *status as waitpid's: it is reaped; 0: not yet. */
 int rn__sys_waitid(idtype_t type, int id, int *status);
 /* To one thread of this process, with a pointer. */
 int rn__sys_rt_tgsigqueueinfo(int tid, int sig, void *value);
