@@ -437,6 +437,9 @@ int rn__sys_mprotect(void *at, size_t len, int prot)
 int rn__sys_madvise(void *at, size_t len, int advice)
 { SIMPLE(madvise, madvise(at, len, advice)); }
 
+int rn__sys_mincore(void *at, size_t len, unsigned char *resident)
+{ SIMPLE(mincore, mincore(at, len, resident)); }
+
 int rn__sys_sched_getaffinity(size_t bytes, void *mask)
 { SIMPLE(sched_getaffinity, sched_getaffinity(0, bytes, mask)); }
 
@@ -584,6 +587,14 @@ int rn__panic_write(int fd, const char *text, size_t len)
             r = -errno;
         }
     }
+    errno = saved;
+    return r;
+}
+
+int rn__panic_getpeername(int fd, struct sockaddr *sa, socklen_t *len)
+{
+    int saved = errno, r = getpeername(fd, sa, len) < 0 ? -errno : 0;
+
     errno = saved;
     return r;
 }

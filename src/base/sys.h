@@ -66,6 +66,7 @@
     X(munmap, 1, 0)                                                                                \
     X(mprotect, 1, 0)                                                                              \
     X(madvise, 1, 0)                                                                               \
+    X(mincore, 1, 0)                                                                               \
     X(sched_getaffinity, 1, 0)                                                                     \
     X(prlimit, 1, 0)                                                                               \
     X(rt_tgsigqueueinfo, 1, 0)                                                                     \
@@ -158,6 +159,7 @@ int rn__sys_mmap(size_t len, int prot, int flags, void **ret);
 int rn__sys_munmap(void *at, size_t len);
 int rn__sys_mprotect(void *at, size_t len, int prot);
 int rn__sys_madvise(void *at, size_t len, int advice);
+int rn__sys_mincore(void *at, size_t len, unsigned char *resident);
 int rn__sys_sched_getaffinity(size_t bytes, void *mask);
 int rn__sys_prlimit(int resource, const void *set, void *get);
 int rn__sys_pipe2(int fds[2], int flags);
@@ -177,5 +179,6 @@ int rn__sys_thread(void *(*fn)(void *), void *arg, size_t stack_bytes, unsigned 
 
 /* For last words and signal handlers: uncounted, async-signal-safe, leaves errno alone. */
 int rn__panic_write(int fd, const char *text, size_t len);
+int rn__panic_getpeername(int fd, struct sockaddr *sa, socklen_t *len);
 
 #endif

@@ -143,7 +143,7 @@ static int queue_up(rn_chan *ch, struct rn__list *queue, void *item,
 {
     struct rn__wait wait;
     struct rn__chan_node node = {.wait = &wait, .item = item};
-    int r = rn__wait_begin(&wait, 0);
+    int r = rn__wait_begin(&wait, ch, 0);
 
     if (r < 0) {
         rn__chan_unlock(ch);

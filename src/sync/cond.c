@@ -25,7 +25,7 @@ int rn_cond_wait(rn_cond *cond, rn_mutex *m, rn_time deadline)
 {
     struct cond *c = self(cond);
     struct rn__claimant me = {.want = 0};
-    int r = rn__wait_begin(&me.wait, deadline);
+    int r = rn__wait_begin(&me.wait, c, deadline);
 
     if (r < 0)
         return r;

@@ -146,7 +146,7 @@ void rn_group_cancel(rn_group *group)
 static int wait_for_members(struct group *g, const struct rn__wait_kind *why, rn_time deadline)
 {
     struct rn__claimant me = {.wait = {.co = rn__self(), .fired = RN__WAITING}};
-    int r = why->interrupt == NULL ? 0 : rn__wait_begin(&me.wait, deadline);
+    int r = why->interrupt == NULL ? 0 : rn__wait_begin(&me.wait, g, deadline);
 
     if (r < 0)
         return r;

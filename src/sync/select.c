@@ -144,7 +144,7 @@ static int look(rn_select_case *cases, int n, rn_select_case *first, struct rn__
     lock_all(first);
     *chosen = try_each(cases, n, &wake);
     if (*chosen < 0)
-        r = rn__wait_begin(wait, deadline);
+        r = rn__wait_begin(wait, NULL, deadline);
     if (*chosen < 0 && r == 0)
         publish(cases, n, wait);
     unlock_all(first);

@@ -65,7 +65,7 @@ int rn_sem_acquire(rn_sem *sem, unsigned n, rn_time deadline)
         rn__spin_unlock(&s->lock);
         return 0;
     }
-    r = rn__wait_begin(&me.wait, deadline);
+    r = rn__wait_begin(&me.wait, s, deadline);
     if (r == 0)
         rn__fifo_push(&s->waiters, &me.link);
     rn__spin_unlock(&s->lock);

@@ -54,12 +54,14 @@ struct rn__coro {
     _Atomic uint8_t state;            /* [P] enum rn__coro_state; atomic for readers elsewhere */
     uint8_t size_class;               /* [C] of the stack */
     bool pinned;                      /* [C] may not be stolen */
+    bool measured;                    /* [P] began on an empty stack: see sites.h */
     uint8_t shields;                  /* [P] above 0: waits are not cancelled */
     atomic_bool cancelled;            /* sticky: each later wait says -ECANCELED */
     atomic_bool cancelling;           /* [A] cancel_msg is in an inbox */
     const struct rn__wait_kind *wait; /* [P] while PARKED */
     void *wait_obj;                   /* [P] */
     rn_time since;                    /* [P] when it parked, by the P's cached clock */
+    rn_time until;                    /* [P] of a sleep or a claimable wait: its end; 0: none */
     struct rn__timer timer;           /* [P] of a sleep, or of a wait with a deadline */
     struct rn__msg msg;               /* ready, or start, from another thread */
     struct rn__msg cancel_msg;        /* see rn__cancel */

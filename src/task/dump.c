@@ -15,7 +15,10 @@
 #include "task/dump.h"
 #include "task/iowait.h"
 #include "task/line.h"
+#include "task/peer.h"
 #include "task/proc.h"
+#include "task/sites.h"
+#include "task/wait.h"
 
 #define FRAMES_MOST 32
 
@@ -72,18 +75,57 @@ static void put_duration(struct rn__line *l, rn_time span)
 
 /* ---- one coroutine ---- */
 
+static void put_left(struct rn__line *l, rn_time until, rn_time now)
+{
+    if (until == 0)
+        return;
+    rn__line_text(l, ", for ");
+    put_duration(l, until - now);
+    rn__line_text(l, " more at most");
+}
+
+/* A descriptor with its peer, and the deadline of the direction in which it waits. */
+static UNCHECKED void put_io(struct rn__line *l, struct rn__coro *co, struct rn__iowait *w,
+                             rn_time now)
+{
+    rn__line_text(l, " (fd ");
+    rn__line_number(l, (uint64_t)(unsigned)w->fd, 10);
+    rn__line_peer(l, w->fd);
+    rn__line_text(l, ")");
+    for (int dir = RN__READ; dir <= RN__WRITE; dir++)
+        if (atomic_load(&w->state[dir]) == (uintptr_t)co)
+            put_left(l, atomic_load(&w->deadline[dir]), now);
+}
+
+static void put_object(struct rn__line *l, const void *object)
+{
+    if (object == NULL)
+        return;
+    rn__line_text(l, " (0x");
+    rn__line_number(l, (uintptr_t)object, 16);
+    rn__line_text(l, ")");
+}
+
 static UNCHECKED void put_wait(struct rn__line *l, struct rn__coro *co, rn_time now)
 {
     const struct rn__wait_kind *wait = co->wait;
+    void *object = co->wait_obj;
 
     rn__line_text(l, " parked for ");
     put_duration(l, now - co->since);
     rn__line_text(l, " in ");
     rn__line_text(l, wait == NULL ? "?" : wait->name);
-    if (wait != NULL && wait->interrupt == rn__iowait_interrupt && co->wait_obj != NULL) {
-        rn__line_text(l, " (fd ");
-        rn__line_number(l, (uint64_t)(unsigned)((struct rn__iowait *)co->wait_obj)->fd, 10);
-        rn__line_text(l, ")");
+    if (wait == NULL)
+        return;
+    if (wait->interrupt == rn__iowait_interrupt && object != NULL) {
+        put_io(l, co, object, now);
+    } else if (wait->interrupt == rn__wait_interrupt && object != NULL) {
+        put_object(l, ((struct rn__wait *)object)->of); /* on its stack, which stays */
+        put_left(l, co->until, now);
+    } else {
+        put_object(l, object);
+        if (object == NULL) /* a sleep */
+            put_left(l, co->until, now);
     }
 }
 
@@ -149,6 +191,23 @@ static UNCHECKED void put_coroutine(struct rn__coro *co, void *arg)
     put(d, &l);
     if (state == RN__PARKED)
         put_backtrace(d, co);
+    if (co->measured)
+        rn__site_measure(co);
+}
+
+/* ---- where they were started ---- */
+
+static void put_site(const struct rn__site *s, void *arg)
+{
+    struct rn__line l = {.len = 0};
+
+    rn__line_text(&l, "stack, at most: ");
+    rn__line_number(&l, atomic_load(&s->deepest) >> 10, 10);
+    rn__line_text(&l, " KiB in ");
+    rn__line_number(&l, atomic_load(&s->measured), 10);
+    rn__line_text(&l, " looks at coroutines started at ");
+    rn__line_site(&l, atomic_load(&s->pc));
+    put(arg, &l);
 }
 
 /* ---- all of them ---- */
@@ -183,6 +242,7 @@ static int dump_all(struct rn__runtime *rt, int fd, bool to_log)
     }
     d.count_only = false;
     rn__stack_walk(put_coroutine, &d);
+    rn__sites_each(put_site, &d);
     return d.result;
 }
 

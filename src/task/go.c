@@ -11,6 +11,7 @@
 
 #include "task/coro.h"
 #include "task/proc.h"
+#include "task/sites.h"
 
 _Atomic(struct rn__runtime *) rn__runtime;
 pthread_mutex_t rn__foreign_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -71,6 +72,10 @@ _Noreturn void rn__coro_main(struct rn__coro *co)
     p = rn__proc();
     if (RN_UNLIKELY(rn__timer_armed(&co->timer)))
         rn__heap_cancel(&p->timers, &co->timer);
+    if (RN_UNLIKELY(co->measured)) {
+        rn__site_measure(co);
+        co->measured = false;
+    }
     rn__stat_add(&p->stats.finished, 1);
     rn__set_state(co, RN__FREE);
     /* Still on this stack: safe, because only this thread takes from this cache, and the next
@@ -163,6 +168,8 @@ int rn__go(const struct rn__spawn *how, void (*fn)(void *), void *arg)
     r = rn__stack_get(&p->stacks, (unsigned)size_class, &co);
     if (RN_UNLIKELY(r < 0))
         return r;
+    if (RN_UNLIKELY(p->next_id % RN__SITE_SAMPLE == RN__SITE_SAMPLE - 1))
+        rn__site_prepare(co);
     prepare(co, how, fn, arg);
     set_id(co, ++p->next_id * RN__MAX_PROCS + (unsigned)p->index);
     rn__stat_add(&p->stats.spawned, 1);
@@ -313,7 +320,8 @@ int rn_sleep(rn_time span_ns)
         return 0;
     }
     co->timer.kind = RN__TIMER_CORO;
-    r = rn__heap_set(&p->timers, &co->timer, rn_after(span_ns));
+    co->until = rn_after(span_ns);
+    r = rn__heap_set(&p->timers, &co->timer, co->until);
     if (r < 0)
         return r;
     rn__park(&wait_sleep, NULL);

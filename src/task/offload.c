@@ -213,7 +213,7 @@ int rn_offload(int (*fn)(void *arg), void *arg, void (*forget)(void *arg))
         return -ENOMEM;
     *j = (struct job){.fn = fn, .arg = arg, .forget = forget, .queued = true, .life = life};
     atomic_store(&j->refs, 2);
-    r = rn__wait_begin(&j->wait, 0);
+    r = rn__wait_begin(&j->wait, NULL, 0);
     if (r == 0)
         r = enqueue(j);
     if (r < 0) {

@@ -85,6 +85,7 @@ struct rn__proc {
     struct rn__msg cancel_msg;   /* cancel everything here; in the inbox while `cancelling` */
     atomic_bool cancelling;
     unsigned long thread;
+    int held;        /* pthread mutexes that its thread held before: see held.h */
     _Atomic int tid; /* of its thread; for the watchdog */
     _Atomic clockid_t cpu_clock;
     void *raw; /* what to free */

@@ -15,8 +15,10 @@
 
 #include "base/mem.h"
 #include "task/dump.h"
+#include "task/held.h"
 #include "task/offload.h"
 #include "task/proc.h"
+#include "task/sites.h"
 #include "task/watchdog.h"
 
 #define THREAD_STACK ((size_t)256 << 10)
@@ -228,6 +230,7 @@ static void run_here(struct rn__proc *p)
     if (pthread_getcpuclockid(pthread_self(), &clock) == 0)
         atomic_store(&p->cpu_clock, clock);
     atomic_store(&p->tid, gettid());
+    p->held = rn__held();
     rn__watchdog_adopt_thread();
     rn__set_proc(p);
     rn__sys_use_block(&p->counters);
@@ -328,6 +331,7 @@ static int create(const rn_run_options *options, struct life **ret)
     if (r < 0)
         goto fail;
     rn__offload_begin(o->offload_threads);
+    rn__sites_reset();
     set_process(l, o);
     r = -ENOMEM;
     l->rt.procs = rn__calloc((size_t)l->rt.n_procs, sizeof(struct rn__proc *));

@@ -20,6 +20,7 @@
 
 #include "base/mem.h"
 #include "task/dump.h"
+#include "task/held.h"
 #include "task/iowait.h"
 
 /* Ids go on where the last runtime stopped: they are never used twice. */
@@ -181,6 +182,7 @@ void rn__switch_away(struct rn__proc *p, bool last)
 {
     struct rn__coro *next = NULL;
 
+    rn__held_check(p->current, p->held);
     if (RN_LIKELY(--p->tick > 0))
         next = pick(p);
     if (next == NULL)

@@ -195,6 +195,7 @@ static int cut(unsigned size_class, struct rn__coro **ret)
         return r;
     co = &s->coros[i];
     co->size_class = (uint8_t)size_class;
+    co->measured = true; /* nobody has touched it */
     /* Tops at the same offset of each page would share one cache set: stagger them. */
     co->top = low + bytes - (size_t)(i % 16) * RN_CACHE_LINE;
     rn__san_create(&co->san);

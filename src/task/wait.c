@@ -5,7 +5,7 @@
 
 #include "task/proc.h"
 
-int rn__wait_begin(struct rn__wait *w, rn_time deadline)
+int rn__wait_begin(struct rn__wait *w, const void *of, rn_time deadline)
 {
     struct rn__proc *p = rn__proc();
     struct rn__coro *co = rn__self();
@@ -15,6 +15,8 @@ int rn__wait_begin(struct rn__wait *w, rn_time deadline)
     if (rn__is_cancelled(co))
         return -ECANCELED;
     w->co = co;
+    w->of = of;
+    co->until = deadline;
     atomic_store_explicit(&w->fired, RN__WAITING, memory_order_relaxed);
     if (deadline == 0)
         return 0;

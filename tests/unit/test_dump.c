@@ -90,22 +90,27 @@ RN_CORO_TEST(each_coroutine_is_listed_with_what_it_waits_for)
 {
     rn_conn *a, *b;
     rn_chan *ch;
-    char want[64];
+    char want[200], peer[128];
 
     rntest_pair(&a, &b);
     CHECK_OK(rn_chan_new(sizeof(int), 0, &ch));
+    rn_set_read_deadline(a, rn_after(60 * RN_SECOND - 5 * MS));
     go_named("reader", 1, reader, a);
     go_named("sleeper", 2, sleeper, NULL);
     go_named("receiver", 2, receiver, ch);
     CHECK_OK(rn_sleep(20 * MS));
     dump();
     CHECK(strstr(text, "4 coroutines on 2 Ps") != NULL);
-    snprintf(want, sizeof want, "in read (fd %d)", rn_conn_fd(a));
+    snprintf(want, sizeof want, "in read (fd %d, peer", rn_conn_fd(a));
+    CHECK(strstr(line_of("reader"), want) != NULL);
+    CHECK_OK(rn_remote_addr(a, peer, sizeof peer));
+    snprintf(want, sizeof want, ", peer %s), for 59", peer);
     CHECK(strstr(line_of("reader"), want) != NULL);
     CHECK(strstr(line_of("reader"), "on P 1: parked for ") != NULL);
     CHECK(strstr(line_of("sleeper"), "on P 2: parked for ") != NULL);
-    CHECK(strstr(line_of("sleeper"), "in sleep,") != NULL);
-    CHECK(strstr(line_of("receiver"), "in receive,") != NULL);
+    CHECK(strstr(line_of("sleeper"), "in sleep, for 59 s more at most") != NULL);
+    snprintf(want, sizeof want, "in receive (%p),", (void *)ch);
+    CHECK(strstr(line_of("receiver"), want) != NULL);
     CHECK(strstr(line_of("main"), " running,") != NULL);
     CHECK(strstr(line_of("sleeper"), "started at 0x") != NULL);
     rn_chan_close(ch);
@@ -217,4 +222,81 @@ RN_CORO_TEST(what_cannot_be_written_is_told)
 RN_TEST(without_a_runtime_there_is_nothing_to_dump)
 {
     CHECK_EQ(rn_dump(STDERR_FILENO), -EINVAL);
+}
+
+RN_CORO_TEST(each_kind_of_peer_is_written_as_it_is_dialled)
+{
+    static const char *const networks[] = {"tcp", "tcp6", "unix"};
+    char want[200], peer[128];
+
+    for (int i = 0; i < 3; i++) {
+        rn_conn *a, *b;
+
+        rntest_pair_on(networks[i], &a, &b);
+        CHECK_OK(rn_remote_addr(a, peer, sizeof peer)); /* the listener's: not unnamed */
+        go_named("reader", 1, reader, a);
+        CHECK_OK(rn_sleep(5 * MS));
+        dump();
+        snprintf(want, sizeof want, ", peer %s)", peer);
+        CHECK(strstr(line_of("reader"), want) != NULL);
+        rn_cancel(a);
+        CHECK_OK(rn_sleep(5 * MS));
+        rn_close(a);
+        rn_close(b);
+    }
+}
+
+/* As deep as it gets, and back. */
+__attribute__((noinline)) static void use_stack(size_t bytes)
+{
+    char page[4096];
+
+    memset(page, 1, sizeof page);
+    __asm__ volatile("" ::"r"(page) : "memory");
+    if (bytes > sizeof page)
+        use_stack(bytes - sizeof page);
+    __asm__ volatile("" ::"r"(page) : "memory");
+}
+
+static void uses_little(void *arg)
+{
+    (void)arg;
+}
+
+static void uses_much(void *arg)
+{
+    use_stack(100 << 10);
+    (void)arg;
+}
+
+/* KiB of the line whose site lies within this function. */
+static long deepest(int nth)
+{
+    const char *at = text;
+
+    for (int i = 0; at != NULL && i <= nth; i++)
+        at = strstr(at + 1, "\nstack, at most: ");
+    return at == NULL ? -1 : strtol(at + strlen("\nstack, at most: "), NULL, 10);
+}
+
+/* The second, on a stack that the first had used, is told apart: one in a thousand starts is. */
+RN_CORO_TEST_ON(how_deep_stacks_get_is_told_by_where_they_began, 1)
+{
+    long most = 0, least = 1000;
+
+    CHECK_OK(rn_go(uses_much, NULL));
+    CHECK_OK(rn_sleep(MS));
+    for (int i = 0; i < 3000; i++) {
+        CHECK_OK(rn_go(uses_little, NULL));
+        rn_yield();
+    }
+    dump();
+    for (int i = 0; deepest(i) >= 0; i++) {
+        most = deepest(i) > most ? deepest(i) : most;
+        least = deepest(i) < least ? deepest(i) : least;
+    }
+    CHECK(most >= 100 && most <= 160);
+#ifndef __SANITIZE_THREAD__
+    CHECK(least <= 16);
+#endif
 }

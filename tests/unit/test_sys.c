@@ -69,6 +69,7 @@ static int one = 1;
     X(munmap, rn__sys_munmap(NULL, 0))                                                             \
     X(mprotect, rn__sys_mprotect(NULL, 0, 0))                                                      \
     X(madvise, rn__sys_madvise(NULL, 0, 0))                                                        \
+    X(mincore, rn__sys_mincore(NULL, 0, NULL))                                                     \
     X(sched_getaffinity, rn__sys_sched_getaffinity(sizeof room, room))                             \
     X(prlimit, rn__sys_prlimit(RLIMIT_NOFILE, NULL, NULL))                                         \
     X(rt_tgsigqueueinfo, rn__sys_rt_tgsigqueueinfo(0, 0, NULL))                                    \

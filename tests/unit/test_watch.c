@@ -1,5 +1,5 @@
 /*
- * test_watch.c - what runnel tells by itself: who holds a P, and that all are asleep
+ * test_watch.c - what runnel tells by itself: who holds a P, or a lock, and that all are asleep
  */
 #include <pthread.h>
 #include <signal.h>
@@ -9,6 +9,7 @@
 
 #include "base/sys.h"
 #include "rntest_coro.h"
+#include "task/held.h"
 
 #define MS RN_MILLISECOND
 
@@ -313,4 +314,74 @@ RN_TEST(so_may_another_process)
     CHECK(!is_told("asleep"));
     close(fds[1]);
     CHECK_EQ(waitpid(child, NULL, 0), child);
+}
+
+/* ---- a pthread mutex held across a park ---- */
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static int park_with_it(void *arg)
+{
+    (void)arg;
+    pthread_mutex_lock(&mutex);
+    (void)rn_sleep(MS);
+    pthread_mutex_unlock(&mutex);
+    return 0;
+}
+
+static int unlock_before(void *arg)
+{
+    pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
+    struct timespec past = {0};
+
+    (void)arg;
+    for (int i = 0; i < 3; i++) {
+        pthread_mutex_lock(&mutex);
+        CHECK(pthread_mutex_trylock(&mutex) == EBUSY);
+        CHECK(pthread_cond_timedwait(&cond, &mutex, &past) == ETIMEDOUT);
+        pthread_mutex_unlock(&mutex);
+        CHECK(pthread_mutex_timedlock(&mutex, &past) == 0);
+        pthread_mutex_unlock(&mutex);
+#ifndef __SANITIZE_THREAD__ /* which does not know it */
+        CHECK_EQ(pthread_mutex_clocklock(&mutex, CLOCK_MONOTONIC, &past), 0);
+        pthread_mutex_unlock(&mutex);
+#endif
+        CHECK_OK(rn_sleep(MS));
+    }
+    return 0;
+}
+
+RN_TEST(a_debug_build_refuses_to_park_with_a_pthread_mutex)
+{
+    int fds[2], status;
+    char said[512];
+    pid_t child;
+    ssize_t n;
+
+    if (!RN__HELD)
+        RN_TEST_SKIP("no debug build, or TSan");
+    CHECK_OK(pipe(fds));
+    child = fork();
+    CHECK_OK(child);
+    if (child == 0) {
+        signal(SIGABRT, SIG_DFL);
+        CHECK_OK(dup2(fds[1], STDERR_FILENO));
+        (void)rn_run(NULL, park_with_it, NULL);
+        _exit(0);
+    }
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    n = read(fds[0], said, sizeof said - 1);
+    CHECK_OK(n);
+    said[n] = '\0';
+    CHECK(strstr(said, "\"main\" leaves its thread with a pthread mutex held") != NULL);
+}
+
+RN_TEST(a_pthread_mutex_between_parks_is_fine)
+{
+    pthread_mutex_t outer = PTHREAD_MUTEX_INITIALIZER;
+
+    pthread_mutex_lock(&outer); /* the caller's own, held all the time */
+    CHECK_OK(rn_run(&(rn_run_options){.procs = 1}, unlock_before, NULL));
+    pthread_mutex_unlock(&outer);
 }
