@@ -177,6 +177,13 @@ def read_exactly(c, n):
     return bytes(out)
 
 
+def read_line(c):
+    line = b""
+    while not line.endswith(b"\n"):
+        line += read_exactly(c, 1)
+    return line
+
+
 def read_head(c):
     head = b""
     while not head.endswith(b"\r\n\r\n"):

@@ -5,11 +5,12 @@ import re
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 
 from e2e import (LIMIT, Program, RESET, RUNNEL, Serve, ends_in_reset, example, in_threads,
-                 main, read_all, read_exactly, until)
+                 main, read_all, read_exactly, read_line, until)
 
 
 def echo_at_once(server, n):
@@ -160,6 +161,93 @@ def test_example_pool_looks_names_up():
     assert lines.count("127.0.0.2 127.0.0.2") == 20 and "::1 ::1" in lines
     assert any(line.startswith("no.such.host.invalid ") for line in lines), out
     assert run_example("pool")[0] == 1
+
+
+PAGES = {"index.html": '<a href="/a.html">a</a> <a href="sub/b.html?q#part">b</a> <a href="#top">',
+         "a.html": '<a href="index.html">round</a> <a href="none.html">broken</a> <a href="mailto:x@y">',
+         "sub/b.html": '<a href="c.html">c</a> <a href="/a.html">again</a> <a href="../a.html">',
+         "sub/c.html": "no links here"}
+
+
+def crawl(*count):
+    """What the crawler says of PAGES, and of each page it fetched how many bytes came."""
+    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        os.mkdir(os.path.join(folder, "sub"))
+        host = "127.0.0.1:%d" % elsewhere.getsockname()[1]
+        outside = f'<a href="http://{host}/x"></a><a href="//{host}/x"></a>'
+        for name, text in PAGES.items():
+            with open(os.path.join(folder, name), "w", encoding="ascii") as f:
+                f.write(text + outside)
+        with Program(RUNNEL, "serve", "--listen", "127.0.0.1:PORT", folder) as s:
+            home = f"http://127.0.0.1:{s.port}/"
+            code, out, _ = run_example("crawler", home, *count)
+        elsewhere.setblocking(False)
+        try:
+            elsewhere.accept()
+            raise AssertionError("it went to another host")
+        except BlockingIOError:
+            pass
+        *lines, summary = out.replace(home, "/").splitlines()
+        return code, sorted(lines), summary, {n: len(t + outside) for n, t in PAGES.items()}
+
+
+def test_example_crawler_fetches_each_page_of_the_host_once():
+    code, lines, summary, size = crawl()
+    assert code == 0 and summary == "6 pages, 0 failed", (lines, summary)
+    missing = [line for line in lines if line.startswith("404 ")]
+    assert len(missing) == 1 and missing[0].endswith(" /none.html"), lines
+    assert [line for line in lines if line not in missing] == sorted(
+        [f"200 {size['index.html']} /", f"200 {size['index.html']} /index.html",
+         *(f"200 {size[n]} /{n}" for n in ("a.html", "sub/b.html", "sub/c.html"))])
+
+
+def test_example_crawler_stops_at_its_limit():
+    code, lines, summary, _ = crawl("2")
+    assert code == 0 and len(lines) == 2 and summary == "2 pages, 0 failed", (lines, summary)
+
+
+def test_example_crawler_tells_of_what_cannot_be_fetched():
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))  # and does not listen
+        url = "http://127.0.0.1:%d/" % deaf.getsockname()[1]
+        code, out, _ = run_example("crawler", url)
+        assert code == 0 and out == f"--- 0 {url}\n1 pages, 1 failed\n", out
+    for bad in ([], ["ftp://x/"], ["http:///"]):
+        assert run_example("crawler", *bad)[0] == 2
+
+
+def ask(c, line):
+    c.sendall(line)
+    return read_line(c)
+
+
+def test_example_ratelimit_refuses_above_the_burst():
+    hour = "3600000"  # no tick comes during the test
+    with Program(example("ratelimit"), "127.0.0.1:PORT", hour, "3", "50") as s:
+        with s.connect() as a, s.connect() as b:
+            assert [ask(c, b"x\n") for c in (a, b, a, b, a)] == [b"ok x\n"] * 3 + [b"busy\n"] * 2
+            a.sendall(b"1\n2\n")  # two lines in one piece
+            assert read_line(a) + read_line(a) == b"busy\nbusy\n"
+            b.sendall(b"x" * 5000)  # a line without an end
+            try:
+                assert read_all(b) == b""
+            except ConnectionResetError:
+                pass
+
+
+def test_example_ratelimit_waits_for_tokens_and_gives_no_more_than_its_rate():
+    every_ms, burst, n, clients = 5, 4, 30, 3
+    patience_ms = str(1000 * LIMIT)  # however slow the machine is, nobody is refused
+    with Program(example("ratelimit"), "127.0.0.1:PORT", str(every_ms), str(burst), patience_ms) as s:
+        def one(i):
+            with s.connect() as c:
+                for k in range(n):
+                    assert ask(c, b"%d %d\n" % (i, k)) == b"ok %d %d\n" % (i, k)
+
+        start = time.monotonic()
+        in_threads(clients, one)
+        # At least: a bucket full, and then one at each tick. The first may have been on its way.
+        assert (time.monotonic() - start) * 1000 >= (n * clients - burst - 1) * every_ms
 
 
 def test_example_library_fetches_with_libcurl():
