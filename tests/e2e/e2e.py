@@ -118,6 +118,10 @@ class Program:
             c.sendall(data)
             return read_all(c)
 
+    def rss_bytes(self):
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as f:
+            return 1024 * int(re.search(r"^VmRSS:\s+(\d+)", f.read(), re.M)[1])
+
     def cpu_s(self):
         with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as f:
             fields = f.read().rsplit(")", 1)[1].split()

@@ -2,14 +2,15 @@
 """test_program.py BUILD_DIR [NAME...] - runnel as a user meets it: help, errors, files over HTTP."""
 import os
 import re
+import resource
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
 
-from e2e import (GET, RUNNEL, SANITIZED, Serve, Skip, free_port, main, read_all, read_exactly,
-                 read_head, read_response)
+from e2e import (GET, Program, RESET, RUNNEL, SANITIZED, Serve, Skip, free_port, main, read_all,
+                 read_exactly, read_head, read_response, until)
 
 
 def run(*argv):
@@ -195,6 +196,44 @@ def test_of_a_file_that_is_cut_no_wrong_bytes_come():
         with s.connect() as other:  # and it serves on
             other.sendall(GET % b"")
             assert read_head(other).startswith(b"HTTP/1.1 200")
+
+
+def test_a_resting_connection_costs_at_most_300_bytes():
+    n, spare = 15_000, 500
+    if SANITIZED:
+        raise Skip("a sanitizer's own memory is in it")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < n + spare:
+        raise Skip(f"RLIMIT_NOFILE is {hard}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, n + spare), hard))
+    conns = []
+
+    def rest(count):
+        """So many connections more, each used once: it has had a coroutine and a stack."""
+        for _ in range(count):
+            conns.append(s.connect())
+            conns[-1].sendall(b"x")
+            assert conns[-1].recv(1) == b"x"
+
+    try:
+        with Program(RUNNEL, "echo", "--max-conns", str(n + 100), "127.0.0.1:PORT") as s:
+            rest(100)  # what the first ones cost is the listener's
+            before = s.rss_bytes()
+            rest(n - 100)
+            each = (s.rss_bytes() - before) / (n - 100)
+            assert each <= 300, f"{each:.0f} bytes each"
+            for c in (conns[0], conns[n // 2], conns[-1]):
+                c.sendall(b"y")
+                assert c.recv(1) == b"y"
+            for c in conns:  # no TIME_WAIT, of which a machine has 28 000
+                c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                c.close()
+            until(lambda: len(os.listdir(f"/proc/{s.process.pid}/fd")) < 50, "resets close nothing")
+            assert s.end() == 0
+    finally:
+        for c in conns:
+            c.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_the_page_is_drawn_by_a_browser():
