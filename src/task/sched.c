@@ -220,15 +220,19 @@ static void poll_events(struct rn__proc *p, rn_time until)
         rn__iowait_event(p, &p->events[i]);
 }
 
-/* What is new must not starve behind a run queue that is never empty. */
+/* What is new must not starve behind a run queue that is never empty. Once the ring has overflown,
+ * nobody steals fast enough: then as many come in as there were switches, or who starts one at each
+ * of its turns would outrun them for ever. */
 static void admit(struct rn__proc *p)
 {
+    int most = rn__fifo_empty(&p->new_overflow) ? RN__TICK / 4 : RN__TICK;
+    struct rn__coro *co;
+
+    for (int i = 0; p->rt->n_procs > 1 && i < most && (co = take_fresh(p)) != NULL; i++)
+        rn__run_next(p, co);
     for (int i = 0; i < RN__TICK / 4; i++) {
         struct rn__snode *n = rn__fifo_pop(&p->starts);
-        struct rn__coro *co = p->rt->n_procs == 1 ? NULL : take_fresh(p);
 
-        if (co != NULL)
-            rn__run_next(p, co);
         if (n != NULL) {
             struct rn__iowait *w = RN_CONTAINER(n, struct rn__iowait, free_link);
 
