@@ -1,18 +1,18 @@
 /*
- * switch.c - what a switch, a yield and a spawn cost, on one P
+ * switch.c - what a switch, a yield and a spawn cost
+ *
+ *     switch [PROCS]       (1)
  *
  * Prints one JSON line each: {"name": ..., "ns": ...}, the median of several rounds.
  *   bare    two contexts, rn__switch back and forth: the floor, saves the same registers
- *   yield   two coroutines, rn_yield through the run queue
- *   spawn   rn_go of a cached coroutine, run, exit
+ *   yield   two coroutines, rn_yield through the run queue; as bare on one P only, for it
+ *           concerns no other
+ *   spawn   rn_go of a cached coroutine, run, exit; on two Ps the other one may steal it
  */
-#include <stdio.h>
-#include <stdlib.h>
-
+#include "pieces.h"
 #include "task/coro.h"
 #include <runnel/runnel.h>
 
-#define ROUNDS 9
 #define TIMES 2000000
 
 static void *main_sp, *other_sp;
@@ -25,35 +25,10 @@ static void bounce(void *arg)
         rn__switch(&other_sp, main_sp);
 }
 
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static void report(const char *name, double *rounds)
-{
-    qsort(rounds, ROUNDS, sizeof *rounds, compare);
-    printf("{\"name\": \"%s\", \"ns\": %.2f, \"min\": %.2f, \"max\": %.2f}\n", name,
-           rounds[ROUNDS / 2], rounds[0], rounds[ROUNDS - 1]);
-}
-
-/* The trampoline wants a coroutine; a bare one is enough for it. */
 static void bench_bare(void)
 {
-    static struct rn__coro co = {.fn = bounce};
-    double rounds[ROUNDS];
-
-    other_sp = rn__switch_prepare(other_stack + sizeof other_stack, &co);
-    for (int r = 0; r < ROUNDS; r++) {
-        rn_time start = rn_now();
-
-        for (int i = 0; i < TIMES / 2; i++)
-            rn__switch(&main_sp, other_sp);
-        rounds[r] = (double)(rn_now() - start) / TIMES;
-    }
-    report("bare", rounds);
+    for (int i = 0; i < TIMES / 2; i++)
+        rn__switch(&main_sp, other_sp);
 }
 
 static bool stop;
@@ -67,20 +42,8 @@ static void yielder(void *arg)
 
 static void bench_yield(void)
 {
-    double rounds[ROUNDS];
-
-    stop = false;
-    rn_go(yielder, NULL);
-    for (int r = 0; r < ROUNDS; r++) {
-        rn_time start = rn_now();
-
-        for (int i = 0; i < TIMES / 2; i++)
-            rn_yield();
-        rounds[r] = (double)(rn_now() - start) / TIMES;
-    }
-    stop = true;
-    rn_yield();
-    report("yield", rounds);
+    for (int i = 0; i < TIMES / 2; i++)
+        rn_yield();
 }
 
 static void nothing(void *arg)
@@ -90,30 +53,33 @@ static void nothing(void *arg)
 
 static void bench_spawn(void)
 {
-    double rounds[ROUNDS];
-
-    for (int r = 0; r < ROUNDS; r++) {
-        rn_time start = rn_now();
-
-        for (int i = 0; i < TIMES / 4; i++) {
-            rn_go(nothing, NULL);
-            rn_yield();
-        }
-        rounds[r] = (double)(rn_now() - start) / (TIMES / 4);
+    for (int i = 0; i < TIMES / 4; i++) {
+        rn_go(nothing, NULL);
+        rn_yield();
     }
-    report("spawn", rounds);
 }
 
 static int run(void *arg)
 {
+    static struct rn__coro co = {.fn = bounce}; /* the trampoline wants one; a bare one will do */
+
     (void)arg;
-    bench_bare();
-    bench_yield();
-    bench_spawn();
+    if (rn_procs() == 1) {
+        other_sp = rn__switch_prepare(other_stack + sizeof other_stack, &co);
+        pieces_measure("bare", TIMES, bench_bare);
+        rn_go(yielder, NULL);
+        pieces_measure("yield", TIMES, bench_yield);
+        stop = true;
+        rn_yield();
+    }
+    pieces_measure("spawn", TIMES / 4, bench_spawn);
     return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    return rn_run(&(rn_run_options){.procs = 1}, run, NULL) < 0;
+    int procs = argc > 1 ? atoi(argv[1]) : 1;
+
+    pieces_by_clock = procs > 1;
+    return rn_run(&(rn_run_options){.procs = procs}, run, NULL) < 0;
 }

@@ -4,7 +4,8 @@
  *     sync [PROCS]       (1)
  *
  * Prints one JSON line each: {"name": ..., "ns": ...}, the median of several rounds.
- * peers/go_sync.go does the same in Go.
+ * peers/go_sync.go does the same in Go,
+ * peers/st_sync.c what State Threads can do of it.
  *   chan    round trip of an int between two coroutines over two unbuffered channels
  *   buffer  one int through a channel of 128, from one coroutine to another
  *   ring    one hop of a token round a ring of 1000 coroutines
@@ -12,11 +13,9 @@
  *   sieve   one prime of the first 500, each filtered by those before it
  *   mutex   one lock and unlock, with 100 coroutines after the same one
  */
+#include "pieces.h"
 #include <runnel/runnel.h>
-#include <stdio.h>
-#include <stdlib.h>
 
-#define ROUNDS 7
 #define CHAN_TIMES 400000
 #define RING 1000
 #define RING_LAPS 200
@@ -25,33 +24,10 @@
 #define LOCKERS 100
 #define LOCKS 4000
 
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 static void fail(const char *what, int r)
 {
     fprintf(stderr, "sync: %s: %s\n", what, rn_strerror(r));
     exit(1);
-}
-
-static void measure(const char *name, long times, void (*body)(void))
-{
-    double rounds[ROUNDS];
-
-    for (int r = 0; r < ROUNDS; r++) {
-        rn_time start = rn_now();
-
-        body();
-        rounds[r] = (double)(rn_now() - start) / (double)times;
-    }
-    qsort(rounds, ROUNDS, sizeof *rounds, compare);
-    printf("{\"name\": \"%s\", \"ns\": %.2f, \"min\": %.2f, \"max\": %.2f}\n", name,
-           rounds[ROUNDS / 2], rounds[0], rounds[ROUNDS - 1]);
-    fflush(stdout);
 }
 
 static rn_chan *make_chan(size_t capacity)
@@ -262,12 +238,12 @@ static void bench_mutex(void)
 static int run(void *arg)
 {
     (void)arg;
-    measure("chan", CHAN_TIMES, bench_chan);
-    measure("buffer", CHAN_TIMES, bench_buffer);
-    measure("ring", (long)RING * RING_LAPS, bench_ring);
-    measure("select", CHAN_TIMES, bench_select);
-    measure("sieve", PRIMES, bench_sieve);
-    measure("mutex", (long)LOCKERS * LOCKS, bench_mutex);
+    pieces_measure("chan", CHAN_TIMES, bench_chan);
+    pieces_measure("buffer", CHAN_TIMES, bench_buffer);
+    pieces_measure("ring", (long)RING * RING_LAPS, bench_ring);
+    pieces_measure("select", CHAN_TIMES, bench_select);
+    pieces_measure("sieve", PRIMES, bench_sieve);
+    pieces_measure("mutex", (long)LOCKERS * LOCKS, bench_mutex);
     return 0;
 }
 
@@ -275,5 +251,6 @@ int main(int argc, char **argv)
 {
     int procs = argc > 1 ? atoi(argv[1]) : 1;
 
+    pieces_by_clock = procs > 1;
     return rn_run(&(rn_run_options){.procs = procs}, run, NULL) < 0;
 }
