@@ -339,6 +339,116 @@ RN_CORO_TEST(a_rest_ends_at_once_where_bytes_are_there_already)
     rn_close(b);
 }
 
+/* Closed like this it sends a reset. */
+static void reset_on_close(rn_conn *conn)
+{
+    struct linger none = {.l_onoff = 1, .l_linger = 0};
+
+    CHECK_EQ(setsockopt(rn_conn_fd(conn), SOL_SOCKET, SO_LINGER, &none, sizeof none), 0);
+}
+
+RN_CORO_TEST(a_rest_ends_with_a_reset)
+{
+    rn_conn *a, *b;
+    struct rested r;
+
+    rntest_pair(&a, &b);
+    reset_on_close(b);
+    rest(a, &r);
+    rn_close(b);
+    CHECK_OK(rn_waitgroup_wait(&r.done));
+    CHECK_EQ(r.result, -ECONNRESET);
+}
+
+RN_CORO_TEST(a_rest_ends_at_once_after_a_cancel_or_a_past_deadline)
+{
+    rn_conn *a, *b;
+    struct rested r;
+
+    rntest_pair(&a, &b);
+    rn_cancel(a);
+    rest(a, &r);
+    CHECK_OK(rn_waitgroup_wait(&r.done));
+    CHECK_EQ(r.result, -ECANCELED);
+    rn_close(b);
+
+    rntest_pair(&a, &b);
+    rn_set_read_deadline(a, rn_now() - 1);
+    rest(a, &r);
+    CHECK_OK(rn_waitgroup_wait(&r.done));
+    CHECK_EQ(r.result, -ETIME);
+    rn_close(b);
+}
+
+/* On one P nothing fires before this coroutine parks. */
+RN_CORO_TEST_ON(a_rest_whose_deadline_is_taken_away_goes_on, 1)
+{
+    rn_conn *a, *b;
+    struct rested r;
+
+    rntest_pair(&a, &b);
+    rn_set_write_deadline(a, rn_after(RN_MILLISECOND)); /* none of a reader's business */
+    rest(a, &r);
+    rn_set_read_deadline(a, rn_after(200 * RN_MILLISECOND));
+    rn_set_read_deadline(a, 0);
+    CHECK_OK(rn_sleep(220 * RN_MILLISECOND));
+    CHECK_EQ(r.runs, 0);
+    CHECK_EQ(rn_write(b, "data", 4), 4);
+    CHECK_OK(rn_waitgroup_wait(&r.done));
+    CHECK_EQ(r.result, 4);
+    rn_close(b);
+}
+
+static atomic_bool no_more_load;
+
+static void never_park(void *arg)
+{
+    (void)arg;
+    while (!atomic_load(&no_more_load))
+        rn_yield();
+}
+
+/* Their run queues are never empty: what rests must not wait until they are. */
+RN_CORO_TEST(rests_end_while_every_proc_is_busy)
+{
+    enum { CONNS = 200 };
+    static struct rested r[CONNS];
+    static rn_conn *near[CONNS], *far[CONNS];
+    static const ssize_t wanted[] = {4, 0, -ECANCELED, -ETIME, -ECONNRESET};
+
+    for (int proc = 1; proc <= 2; proc++)
+        for (int i = 0; i < 3; i++)
+            CHECK_OK(rn_go_with(&(rn_go_options){.proc = proc}, never_park, NULL));
+    for (int i = 0; i < CONNS; i++) {
+        rntest_pair(&near[i], &far[i]);
+        rest(near[i], &r[i]);
+    }
+    for (int i = 0; i < CONNS; i++) {
+        ssize_t want = wanted[i % 5];
+
+        if (want == 4)
+            CHECK_EQ(rn_write(far[i], "data", 4), 4);
+        if (want == -ECANCELED)
+            rn_cancel(near[i]);
+        if (want == -ETIME)
+            rn_set_read_deadline(near[i], rn_after(RN_MILLISECOND));
+        if (want == -ECONNRESET)
+            reset_on_close(far[i]);
+        if (want == 0 || want == -ECONNRESET)
+            rn_close(far[i]);
+    }
+    for (int i = 0; i < CONNS; i++) {
+        ssize_t want = wanted[i % 5];
+
+        CHECK_OK(rn_waitgroup_wait(&r[i].done));
+        CHECK_EQ(r[i].runs, 1);
+        CHECK_EQ(r[i].result, want);
+        if (want != 0 && want != -ECONNRESET)
+            rn_close(far[i]);
+    }
+    atomic_store(&no_more_load, true);
+}
+
 RN_CORO_TEST(a_resting_conn_has_a_reader)
 {
     rn_conn *a, *b;
