@@ -13,7 +13,9 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "task/iowait.h"
 #include "task/proc.h"
+#include "task/wait.h"
 
 #ifdef RN_VALGRIND
 #include <valgrind/valgrind.h>
@@ -348,3 +350,49 @@ bool rn__stack_has_markers(void)
     pthread_mutex_unlock(&lock);
     return yes;
 }
+
+/* ---- for gdb ---- */
+
+/* What tools/gdb/runnel-gdb.py needs to know where no debug information says it: it finds this by
+ * its name, also in a stripped shared library. The order is the script's; a change is a new
+ * version. */
+struct rn__gdb_layout {
+    char magic[8];
+    uint64_t version;
+    const void *slabs, *runtime, *io_interrupt, *wait_interrupt;
+    uint64_t slab_next, slab_cut, slab_coros, coro_size;
+    uint64_t sp, proc, state, wait, wait_obj, id, name, site;
+    uint64_t kind_name, kind_interrupt, io_fd, wait_of;
+    uint64_t n_procs, procs, proc_current, proc_index, proc_tid;
+};
+
+RN_API extern const struct rn__gdb_layout rn__gdb_layout;
+const struct rn__gdb_layout rn__gdb_layout = {
+    .magic = "runnel",
+    .version = 1,
+    .slabs = &slabs,
+    .runtime = &rn__runtime,
+    .io_interrupt = (const void *)rn__iowait_interrupt,
+    .wait_interrupt = (const void *)rn__wait_interrupt,
+    .slab_next = offsetof(struct slab, next),
+    .slab_cut = offsetof(struct slab, cut),
+    .slab_coros = offsetof(struct slab, coros),
+    .coro_size = sizeof(struct rn__coro),
+    .sp = offsetof(struct rn__coro, sp),
+    .proc = offsetof(struct rn__coro, proc),
+    .state = offsetof(struct rn__coro, state),
+    .wait = offsetof(struct rn__coro, wait),
+    .wait_obj = offsetof(struct rn__coro, wait_obj),
+    .id = offsetof(struct rn__coro, id),
+    .name = offsetof(struct rn__coro, name),
+    .site = offsetof(struct rn__coro, site),
+    .kind_name = offsetof(struct rn__wait_kind, name),
+    .kind_interrupt = offsetof(struct rn__wait_kind, interrupt),
+    .io_fd = offsetof(struct rn__iowait, fd),
+    .wait_of = offsetof(struct rn__wait, of),
+    .n_procs = offsetof(struct rn__runtime, n_procs),
+    .procs = offsetof(struct rn__runtime, procs),
+    .proc_current = offsetof(struct rn__proc, current),
+    .proc_index = offsetof(struct rn__proc, index),
+    .proc_tid = offsetof(struct rn__proc, tid),
+};

@@ -23,8 +23,9 @@ struct rn__wait {
     const void *of;    /* what it waits in, for the dump */
 };
 
-/* Before the wait is published; `of` is what it will be published in. 0; -EDEADLK on a plain thread, -ECANCELED, -ETIME the deadline
- * (absolute; 0: none) has passed, -ENOMEM no timer. After 0 comes rn__wait_park, or _drop. */
+/* Before the wait is published; `of` is what it will be published in. 0; -EDEADLK on a plain
+ * thread, -ECANCELED, -ETIME the deadline (absolute; 0: none) has passed, -ENOMEM no timer. After 0
+ * comes rn__wait_park, or _drop. */
 int rn__wait_begin(struct rn__wait *w, const void *of, rn_time deadline);
 
 /* Parks until claimed: 0; -ETIME, -ECANCELED. The caller then takes out what it published. */

@@ -45,6 +45,10 @@ def test_installed_it_serves_c_and_cxx_shared_and_static():
             source = f"#include <runnel/{header}>\nint main() {{ return 0; }}\n"
             compile_and_run(root, "cc", "alone.c", source, *flags)
             compile_and_run(root, "c++", "alone.cc", source, "-std=c++17", *flags)
+        # gdb looks for the script by the library's real path.
+        script = os.path.join(root, "usr/local/share/gdb/auto-load",
+                              os.path.relpath(os.path.realpath(lib), root) + "-gdb.py")
+        assert os.path.exists(script), script
         dynamic = subprocess.run(["readelf", "-d", lib], capture_output=True, text=True,
                                  check=True).stdout
         assert re.search(r"SONAME.*librunnel\.so\.0\.\d+\]", dynamic), dynamic
@@ -52,7 +56,7 @@ def test_installed_it_serves_c_and_cxx_shared_and_static():
         assert all(re.match(r"libc\.|ld-linux", n) for n in needed), needed
         names = subprocess.run(["nm", "-D", "--defined-only", lib], capture_output=True, text=True,
                                check=True).stdout.split()[2::3]
-        assert names and all(re.match(r"rn_[a-z]", n) for n in names), names
+        assert names and all(re.match(r"rn_[a-z]|rn__gdb_layout$", n) for n in names), names
     finally:
         os.environ.pop("LD_LIBRARY_PATH", None)
         shutil.rmtree(root)
