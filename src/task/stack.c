@@ -22,7 +22,11 @@
 #else
 #define VALGRIND_STACK_REGISTER(from, to) 0U
 #define VALGRIND_STACK_DEREGISTER(id) ((void)(id))
+#define RUNNING_ON_VALGRIND 0
 #endif
+
+/* It shows one frame only where the end of the stack is nearer than this. */
+#define VALGRIND_NEAR_END 512
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102 /* Linux 6.13; older headers lack it */
@@ -200,6 +204,8 @@ static int cut(unsigned size_class, struct rn__coro **ret)
     co->measured = true; /* nobody has touched it */
     /* Tops at the same offset of each page would share one cache set: stagger them. */
     co->top = low + bytes - (size_t)(i % 16) * RN_CACHE_LINE;
+    if (RUNNING_ON_VALGRIND)
+        co->top -= VALGRIND_NEAR_END;
     rn__san_create(&co->san);
     rn__san_set_stack(&co->san, low + guard, bytes - guard);
     s->valgrind_ids[i] = VALGRIND_STACK_REGISTER(low + guard, low + bytes);

@@ -488,6 +488,7 @@ RN_TEST(the_schedule_can_be_shuffled)
 RN_TEST(each_failure_of_the_beginning_is_told_and_leaves_nothing)
 {
     static const char *const calls[] = {"epoll_create1", "eventfd2", "epoll_ctl", "clone"};
+    rn_run_options o = {.procs = 2, .watchdog_ns = -1}; /* without which it would run, too */
     int fds = rntest_count_fds(), value = 5;
 
     if (!rntest_on_epoll())
@@ -495,7 +496,7 @@ RN_TEST(each_failure_of_the_beginning_is_told_and_leaves_nothing)
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
         for (unsigned nth = 1; nth <= (i == 3 ? 1 : 2); nth++) {
             CHECK_OK(rn__sys_fail(calls[i], EAGAIN, nth, 1));
-            CHECK_EQ(rn_run(&(rn_run_options){.procs = 2}, return_arg, &value), -EAGAIN);
+            CHECK_EQ(rn_run(&o, return_arg, &value), -EAGAIN);
             rn__sys_clear();
             CHECK_EQ(rntest_count_fds(), fds);
         }
@@ -504,7 +505,7 @@ RN_TEST(each_failure_of_the_beginning_is_told_and_leaves_nothing)
         int r;
 
         rn__mem_fail(nth, 1);
-        r = rn_run(&(rn_run_options){.procs = 2}, return_arg, &value);
+        r = rn_run(&o, return_arg, &value);
         rn__mem_fail(0, 0);
         CHECK_EQ(rntest_count_fds(), fds);
         if (r == 5)
