@@ -79,6 +79,7 @@ static int run(void *arg)
                               NULL);
     if (r < 0 && r != -ECANCELED)
         cmd_error("echo: %s", rn_strerror(r));
+    cmd_end_signals();
     rn_listener_close(e->listener);
     return r == -ECANCELED ? CMD_OK : CMD_FAILED;
 }

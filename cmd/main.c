@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "cmd.h"
@@ -68,12 +67,12 @@ const char *cmd_network(const char *address)
 
 /* ---- signals ---- */
 
-struct on_signal {
+static struct { /* there is one waiter */
     void (*fn)(int signo, void *arg);
     void *arg;
-};
-
-static struct on_signal on_signal; /* there is one waiter */
+    rn_chan *arrived;
+    rn_waitgroup waiter;
+} signals;
 
 static void fill_signals(sigset_t *set)
 {
@@ -92,28 +91,48 @@ void cmd_block_signals(void)
 
 static void wait_for_signals(void *arg)
 {
-    struct signalfd_siginfo info;
-    sigset_t set;
-    int fd, seen = 0;
+    int signo, seen = 0;
 
     (void)arg;
-    fill_signals(&set);
-    fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    while (fd >= 0 && rn_wait_fd(fd, RN_READABLE, 0) > 0) {
-        if (read(fd, &info, sizeof info) != sizeof info)
-            continue;
+    while (rn_chan_recv(signals.arrived, &signo) == 0) {
         if (++seen > 1)
-            _exit(128 + (int)info.ssi_signo);
-        on_signal.fn((int)info.ssi_signo, on_signal.arg);
+            _exit(128 + signo);
+        signals.fn(signo, signals.arg);
     }
-    if (fd >= 0)
-        close(fd);
+    rn_waitgroup_done(&signals.waiter);
 }
 
 int cmd_on_signal(void (*fn)(int signo, void *arg), void *arg)
 {
-    on_signal = (struct on_signal){.fn = fn, .arg = arg};
-    return rn_go_with(&(rn_go_options){.name = "signals"}, wait_for_signals, NULL);
+    int r = rn_chan_new(sizeof(int), 4, &signals.arrived);
+
+    if (r < 0)
+        return r;
+    signals.fn = fn;
+    signals.arg = arg;
+    rn_waitgroup_add(&signals.waiter, 1);
+    r = rn_go_with(&(rn_go_options){.name = "signals"}, wait_for_signals, NULL);
+    if (r < 0)
+        rn_waitgroup_done(&signals.waiter);
+    if (r == 0)
+        r = rn_signal_notify(signals.arrived, SIGINT);
+    if (r == 0)
+        r = rn_signal_notify(signals.arrived, SIGTERM);
+    if (r < 0)
+        cmd_end_signals();
+    return r;
+}
+
+void cmd_end_signals(void)
+{
+    if (signals.arrived == NULL)
+        return;
+    rn_signal_stop(signals.arrived);
+    rn_chan_close(signals.arrived);
+    while (rn_waitgroup_wait(&signals.waiter) < 0)
+        rn_yield();
+    rn_chan_free(signals.arrived);
+    signals.arrived = NULL;
 }
 
 int main(int argc, char **argv)

@@ -133,6 +133,7 @@ static int run(void *arg)
         stop(0, s);
     while (rn_waitgroup_wait(&s->running) < 0)
         rn_yield();
+    cmd_end_signals();
     for (int i = 0; i < s->n_listeners; i++)
         rn_listener_close(s->listeners[i]);
     rn__http_server_close(s->server);

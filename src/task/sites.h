@@ -1,8 +1,9 @@
 /*
  * sites.h - how deep the stacks get, by where their coroutines were started
  *
- * A look costs system calls, so few are looked at: each stack's first coroutine, whose pages are
- * untouched when it begins, and one start in RN__SITE_SAMPLE, whose stack is emptied for it.
+ * A look costs system calls, so few are looked at: the first coroutine on a stack, whose pages are
+ * untouched when it begins, for the first 64 stacks and one in 64 of the others; and one start in
+ * RN__SITE_SAMPLE, whose stack is emptied for it.
  */
 #ifndef RN_TASK_SITES_H
 #define RN_TASK_SITES_H

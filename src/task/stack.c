@@ -201,7 +201,8 @@ static int cut(unsigned size_class, struct rn__coro **ret)
         return r;
     co = &s->coros[i];
     co->size_class = (uint8_t)size_class;
-    co->measured = true; /* nobody has touched it */
+    /* Nobody has touched it; of many, one in a slab is enough. */
+    co->measured = i == 0 || atomic_load(&s->next) == NULL;
     /* Tops at the same offset of each page would share one cache set: stagger them. */
     co->top = low + bytes - (size_t)(i % 16) * RN_CACHE_LINE;
     if (RUNNING_ON_VALGRIND)

@@ -273,15 +273,19 @@ int rn__watchdog_begin(struct rn__runtime *rt, rn_time limit_ns)
     if (dog.watched == NULL)
         return -ENOMEM;
     sigemptyset(&sa.sa_mask);
-    r = sigaction(SIGURG, &sa, &dog.before) == 0
-            ? rn__sys_thread(watch, NULL, THREAD_STACK, &dog.thread)
-            : -EINVAL;
-    if (r < 0) {
-        rn__free(dog.watched);
-        return r;
-    }
+    r = sigaction(SIGURG, &sa, &dog.before) == 0 ? 0 : -EINVAL;
+    if (r < 0)
+        goto fail;
+    r = rn__sys_thread(watch, NULL, THREAD_STACK, &dog.thread);
+    if (r < 0)
+        goto fail_signal;
     dog.running = true;
     return 0;
+fail_signal:
+    (void)sigaction(SIGURG, &dog.before, NULL);
+fail:
+    rn__free(dog.watched);
+    return r;
 }
 
 void rn__watchdog_end(void)

@@ -181,9 +181,13 @@ RN_TEST(the_limit_comes_from_the_environment_too)
 
 RN_TEST(without_a_thread_for_it_the_program_runs)
 {
+    struct sigaction now;
+
     CHECK_OK(rn__sys_fail("clone", EAGAIN, 1, 1));
     CHECK_OK(run_watched(1, 100 * MS, nothing));
     CHECK(is_told("no watchdog: "));
+    CHECK_OK(sigaction(SIGURG, NULL, &now));
+    CHECK(now.sa_handler == SIG_DFL);
 }
 
 /* ---- all asleep ---- */
