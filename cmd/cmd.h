@@ -23,8 +23,9 @@ const char *cmd_network(const char *address);
 
 /*
  * SIGINT, SIGTERM: a coroutine that waits for the first and then calls fn; a second one ends the
- * process at once. cmd_block_signals, before rn_run, keeps those that come before there is one. After
- * cmd_end_signals fn is not called, nor being called, any more; harmless where nothing has begun.
+ * process at once. cmd_block_signals, before rn_run, keeps those that come before there is one.
+ * After cmd_end_signals fn is not called, nor being called, any more; harmless where nothing has
+ * begun.
  */
 void cmd_block_signals(void);
 int cmd_on_signal(void (*fn)(int signo, void *arg), void *arg);

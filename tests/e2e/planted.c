@@ -1,7 +1,7 @@
 /*
  * planted.c - bugs for the tools to find: planted NAME. Lines are found by their marks.
  */
-#include <pthread.h>
+/* NOLINTBEGIN: the bugs are meant */
 #include <runnel/runnel.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -176,3 +176,4 @@ int main(int argc, char **argv)
 {
     return argc != 2 ? 2 : rn_run(&(rn_run_options){.procs = 2}, run, argv[1]);
 }
+/* NOLINTEND */

@@ -177,6 +177,8 @@ RN_CORO_TEST(it_can_be_killed)
     int status;
 
     CHECK_OK(rn_spawn(ARGV("sleep", "60"), &(rn_spawn_options){.new_group = true}, &p));
+    for (int i = 0; i < 2000 && getpgid(rn_process_id(p)) != rn_process_id(p); i++)
+        CHECK_OK(rn_sleep(MS)); /* qemu's vfork does not wait for the child */
     CHECK_EQ(getpgid(rn_process_id(p)), rn_process_id(p));
     CHECK_OK(rn_process_kill(p, 0));
     CHECK_EQ(rn_process_kill(p, 1000), -EINVAL);
