@@ -28,6 +28,10 @@
 /* A P that has had nothing to run for so long gives back what it keeps; see quiet() in sched.c. */
 #define RN__QUIET (500 * RN_MILLISECOND)
 
+/* A P whose last sleep was ended by another P within this time looks at its inbox for so long
+ * before the next one: an eventfd write and a wake-up cost more. */
+#define RN__SPIN (10 * RN_MICROSECOND)
+
 /* Between looks at the poller while coroutines are runnable. */
 #define RN__POLL_EVERY (100 * RN_MICROSECOND)
 
@@ -66,6 +70,7 @@ struct rn__proc {
     struct rn__stack_cache stacks; /* [P] */
     struct rn__fifo new_overflow;  /* [P] what the ring had no room for */
     rn_time quiet_at;              /* [P] idle: when it counts as quiet; 0: has run since */
+    bool spins;                    /* [P] see RN__SPIN */
     struct rn__proc_stats stats;
 
     /* Shared. */

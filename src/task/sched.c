@@ -280,6 +280,15 @@ static struct rn__coro *start_one(struct rn__proc *p)
 
 /* ---- stealing and idling ---- */
 
+static inline void relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#else
+    __asm__ volatile("yield");
+#endif
+}
+
 static struct rn__coro *steal(struct rn__proc *p)
 {
     struct rn__runtime *rt = p->rt;
@@ -307,10 +316,28 @@ static bool work_anywhere(struct rn__proc *p)
     return false;
 }
 
+/* Is another P about to send something? Nobody needs to wake one that looks. */
+static bool spin(struct rn__proc *p)
+{
+    rn_time end = rn_now() + RN__SPIN;
+
+    do
+        for (int i = 0; i < 64; i++) {
+            if (atomic_load_explicit(&p->inbox, memory_order_relaxed) != NULL)
+                return true;
+            relax();
+        }
+    while (rn_now() < end);
+    p->spins = false;
+    return false;
+}
+
 static void idle(struct rn__proc *p)
 {
     rn_time until = rn__heap_next(&p->timers);
 
+    if (p->spins && spin(p))
+        return;
     if (p->quiet_at == 0)
         p->quiet_at = rn__time_add(p->now, RN__QUIET);
     if (until > p->quiet_at)
@@ -324,6 +351,8 @@ static void idle(struct rn__proc *p)
         atomic_exchange(&p->sleeping, false)) /* S4 */
         atomic_fetch_sub(&p->rt->idle, 1);
     p->next_poll = 0;
+    p->spins = atomic_load_explicit(&p->inbox, memory_order_relaxed) != NULL &&
+               rn_now() < p->now + 2 * RN__SPIN;
 }
 
 /* Nothing has run for a while. Said before looking at the others, as they do: so the last one sees
