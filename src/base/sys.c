@@ -287,6 +287,9 @@ ssize_t rn__sys_pread(int fd, void *buf, size_t len, off_t at)
 
 ssize_t rn__sys_sendfile(int out, int in, off_t *at, size_t len)
 { TRANSFER(sendfile, sendfile(out, in, at, len)); }
+
+ssize_t rn__sys_splice(int in, int out, size_t len, unsigned flags)
+{ TRANSFER(splice, splice(in, NULL, out, NULL, len, flags)); }
 /* clang-format on */
 
 /* Vectors are cut by shortening a copy: the caller's must stay whole for the next try. */
@@ -406,6 +409,15 @@ int rn__sys_epoll_pwait2(int ep, struct epoll_event *ev, int max, const struct t
 
 int rn__sys_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout)
 { SIMPLE(ppoll, ppoll(fds, n, timeout, NULL)); }
+
+int rn__sys_pselect6(int n, fd_set *rd, fd_set *wr, fd_set *ex, const struct timespec *timeout)
+{ SIMPLE(pselect6, pselect(n, rd, wr, ex, timeout, NULL)); }
+
+int rn__sys_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags)
+{ SIMPLE(recvmmsg, recvmmsg(fd, msgs, n, flags, NULL)); }
+
+int rn__sys_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags)
+{ SIMPLE(sendmmsg, sendmmsg(fd, msgs, n, flags)); }
 
 int rn__sys_eventfd2(unsigned initial, int flags)
 { SIMPLE(eventfd2, eventfd(initial, flags)); }

@@ -17,6 +17,7 @@
 #include <spawn.h>
 #include <stdatomic.h>
 #include <sys/epoll.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -46,14 +47,18 @@
     X(send, 1, 1)                                                                                  \
     X(recvmsg, 1, 1)                                                                               \
     X(sendmsg, 1, 1)                                                                               \
+    X(recvmmsg, 1, 0)                                                                              \
+    X(sendmmsg, 1, 0)                                                                              \
     X(pread, 1, 1)                                                                                 \
     X(preadv2, 1, 1)                                                                               \
     X(sendfile, 1, 1)                                                                              \
+    X(splice, 1, 1)                                                                                \
     X(epoll_create1, 1, 0)                                                                         \
     X(epoll_ctl, 1, 0)                                                                             \
     X(epoll_wait, 0, 0)                                                                            \
     X(epoll_pwait2, 0, 0)                                                                          \
     X(ppoll, 0, 0)                                                                                 \
+    X(pselect6, 0, 0)                                                                              \
     X(eventfd2, 1, 0)                                                                              \
     X(fcntl, 1, 0)                                                                                 \
     X(ioctl, 1, 0)                                                                                 \
@@ -138,14 +143,19 @@ ssize_t rn__sys_recv(int fd, void *buf, size_t len, int flags);
 ssize_t rn__sys_send(int fd, const void *buf, size_t len, int flags);
 ssize_t rn__sys_recvmsg(int fd, struct msghdr *msg, int flags);
 ssize_t rn__sys_sendmsg(int fd, const struct msghdr *msg, int flags);
+/* Up to n messages, without waiting for more than the first; how many. */
+int rn__sys_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags);
+int rn__sys_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags);
 ssize_t rn__sys_pread(int fd, void *buf, size_t len, off_t at);
 ssize_t rn__sys_preadv2(int fd, const struct iovec *iov, int n, off_t at, int flags);
 ssize_t rn__sys_sendfile(int out, int in, off_t *at, size_t len);
+ssize_t rn__sys_splice(int in, int out, size_t len, unsigned flags); /* from and to no offset */
 int rn__sys_epoll_create1(int flags);
 int rn__sys_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev);
 int rn__sys_epoll_wait(int ep, struct epoll_event *ev, int max, int timeout_ms);
 int rn__sys_epoll_pwait2(int ep, struct epoll_event *ev, int max, const struct timespec *timeout);
 int rn__sys_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout);
+int rn__sys_pselect6(int n, fd_set *rd, fd_set *wr, fd_set *ex, const struct timespec *timeout);
 int rn__sys_eventfd2(unsigned initial, int flags);
 int rn__sys_fcntl(int fd, int cmd, long arg);
 int rn__sys_ioctl(int fd, unsigned long request, void *arg);

@@ -17,6 +17,7 @@ static struct sockaddr_storage room_sa;
 static socklen_t room_len;
 static int room_fds[2];
 static struct stat room_stat;
+static struct mmsghdr room_mmsg;
 static struct pollfd room_poll;
 static struct epoll_event room_event;
 static const struct timespec no_time;
@@ -49,14 +50,18 @@ static int one = 1;
     X(send, rn__sys_send(-1, room, 1, 0))                                                          \
     X(recvmsg, rn__sys_recvmsg(-1, &room_msg, 0))                                                  \
     X(sendmsg, rn__sys_sendmsg(-1, &room_msg, 0))                                                  \
+    X(recvmmsg, rn__sys_recvmmsg(-1, &room_mmsg, 1, 0))                                            \
+    X(sendmmsg, rn__sys_sendmmsg(-1, &room_mmsg, 1, 0))                                            \
     X(pread, rn__sys_pread(-1, room, 1, 0))                                                        \
     X(preadv2, rn__sys_preadv2(-1, &room_vec, 1, 0, 0))                                            \
     X(sendfile, rn__sys_sendfile(-1, -1, NULL, 1))                                                 \
+    X(splice, rn__sys_splice(-1, -1, 1, 0))                                                        \
     X(epoll_create1, rn__sys_epoll_create1(0))                                                     \
     X(epoll_ctl, rn__sys_epoll_ctl(-1, EPOLL_CTL_ADD, -1, &room_event))                            \
     X(epoll_wait, rn__sys_epoll_wait(-1, &room_event, 1, 0))                                       \
     X(epoll_pwait2, rn__sys_epoll_pwait2(-1, &room_event, 1, &no_time))                            \
     X(ppoll, rn__sys_ppoll(&room_poll, 0, &no_time))                                               \
+    X(pselect6, rn__sys_pselect6(0, NULL, NULL, NULL, &no_time))                                   \
     X(eventfd2, rn__sys_eventfd2(0, 0))                                                            \
     X(fcntl, rn__sys_fcntl(-1, F_GETFL, 0))                                                        \
     X(ioctl, rn__sys_ioctl(-1, FIONREAD, &one))                                                    \
@@ -133,8 +138,9 @@ RN_TEST(each_call_belongs_to_its_row_and_fails_as_told)
 
 static bool retries_eintr(enum rn__sys_row row)
 {
-    static const enum rn__sys_row never[] = {RN__SYS_close, RN__SYS_connect, RN__SYS_epoll_wait,
-                                             RN__SYS_epoll_pwait2, RN__SYS_ppoll};
+    static const enum rn__sys_row never[] = {RN__SYS_close,      RN__SYS_connect,
+                                             RN__SYS_epoll_wait, RN__SYS_epoll_pwait2,
+                                             RN__SYS_ppoll,      RN__SYS_pselect6};
 
     for (size_t i = 0; i < RN_COUNT_OF(never); i++)
         if (never[i] == row)
