@@ -44,6 +44,7 @@ enum rn_error {
     RN_ETRUNCATED,          /* a file became shorter while it was sent */
     RN_EHTTP,               /* bytes that are not HTTP/1.1 as RFC 9112 writes it */
     RN_EFORGOTTEN,          /* an offloaded call that its cancelled caller waits for no more */
+    RN_EFDSETSIZE,          /* a descriptor of 1024 or more, which select(2) has no room for */
     RN_EEND
 };
 

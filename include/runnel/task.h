@@ -26,7 +26,9 @@ typedef struct rn_run_options {
     int procs;          /* Ps; 0: RN_PROCS, else the CPUs this process may use */
     size_t stack_bytes; /* address space of a stack, guard included; 0: 256 KiB */
     rn_time grace_ns;   /* how long the others may take to end after main has; 0: 5 s */
-    const char *poller; /* "epoll" or "poll"; NULL: RN_POLLER, else epoll */
+    /* "epoll", "poll", "select" (descriptors below 1024 only) or "io_uring"; NULL: RN_POLLER, else
+     * epoll, which also stands in, with a line in the log, where the kernel refuses the one named. */
+    const char *poller;
     /* Called with one line without newline; NULL: standard error. Any thread, one at a time. */
     void (*log)(void *arg, const char *line);
     void *log_arg;         /* handed to log */
@@ -185,6 +187,14 @@ RN_API ssize_t rn_pread(int fd, void *buf, size_t len, off_t at);
  * Effects: does not switch; any thread. Source: src/task/dump.c
  */
 RN_API int rn_dump(int fd);
+
+/*
+ * rn_poller - which poller the Ps wait in, and why
+ * Returns "epoll: the default", "io_uring: asked for", "epoll: io_uring: EPERM, ..." or such while a
+ * runtime exists, else "".
+ * Effects: none. Source: src/task/runtime.c
+ */
+RN_API const char *rn_poller(void);
 
 /*
  * rn_procs - how many Ps there are

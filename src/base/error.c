@@ -23,6 +23,8 @@ static const struct own_error own_errors[] = {
     OWN(RN_ETRUNCATED) = {"RN_ETRUNCATED", "file became shorter while it was sent"},
     OWN(RN_EHTTP) = {"RN_EHTTP", "malformed HTTP message"},
     OWN(RN_EFORGOTTEN) = {"RN_EFORGOTTEN", "cancelled, and the offloaded call forgotten"},
+    OWN(RN_EFDSETSIZE) = {"RN_EFDSETSIZE",
+                          "descriptor too large for select (1024): use RN_POLLER=epoll or poll"},
 };
 
 _Static_assert(RN_COUNT_OF(own_errors) == RN_EEND - RN_EBASE, "each RN_E has a name and a text");

@@ -6,6 +6,9 @@
  */
 #include "base/sys.h"
 
+#ifdef RN_IO_URING
+#include <liburing.h>
+#endif
 #include <linux/openat2.h>
 #include <pthread.h>
 #include <sched.h>
@@ -394,6 +397,52 @@ ssize_t rn__sys_sendmsg(int fd, const struct msghdr *msg, int flags)
     TRANSFER(sendmsg, transmit(fd, msg, flags, len));
 }
 
+/* liburing says -errno; here errors travel through errno, as those of the other calls do. */
+#ifdef RN_IO_URING
+static int to_errno(int r)
+{
+    if (r >= 0)
+        return r;
+    errno = -r;
+    return -1;
+}
+
+static int ring_setup(unsigned entries, struct io_uring_params *params, struct io_uring *ret)
+{
+    return to_errno(io_uring_queue_init_params(entries, ret, params));
+}
+
+static int ring_enter(struct io_uring *ring, bool wait, const struct timespec *timeout)
+{
+    struct __kernel_timespec ts;
+    struct io_uring_cqe *cqe;
+    int r;
+
+    if (!wait)
+        return to_errno(io_uring_submit_and_get_events(ring));
+    if (timeout == NULL)
+        return to_errno(io_uring_submit_and_wait(ring, 1));
+    ts.tv_sec = timeout->tv_sec;
+    ts.tv_nsec = timeout->tv_nsec;
+    r = io_uring_submit_and_wait_timeout(ring, &cqe, 1, &ts, NULL);
+    return r == -ETIME ? 0 : to_errno(r);
+}
+
+static int ring_register(int fd, unsigned op, void *arg, unsigned n)
+{
+    return to_errno(io_uring_register((unsigned)fd, op, arg, n));
+}
+#else
+static int no_ring(void)
+{
+    errno = ENOSYS;
+    return -1;
+}
+#define ring_setup(entries, params, ret) ((void)(entries), (void)(params), (void)(ret), no_ring())
+#define ring_enter(ring, wait, timeout) ((void)(ring), (void)(wait), (void)(timeout), no_ring())
+#define ring_register(fd, op, arg, n) ((void)(fd), (void)(op), (void)(arg), (void)(n), no_ring())
+#endif
+
 /* clang-format off */
 int rn__sys_epoll_create1(int flags)
 { SIMPLE(epoll_create1, epoll_create1(flags)); }
@@ -412,6 +461,15 @@ int rn__sys_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout)
 
 int rn__sys_pselect6(int n, fd_set *rd, fd_set *wr, fd_set *ex, const struct timespec *timeout)
 { SIMPLE(pselect6, pselect(n, rd, wr, ex, timeout, NULL)); }
+
+int rn__sys_io_uring_setup(unsigned entries, struct io_uring_params *params, struct io_uring *ret)
+{ SIMPLE(io_uring_setup, ring_setup(entries, params, ret)); }
+
+int rn__sys_io_uring_enter(struct io_uring *ring, bool wait, const struct timespec *timeout)
+{ SIMPLE(io_uring_enter, ring_enter(ring, wait, timeout)); }
+
+int rn__sys_io_uring_register(int ring_fd, unsigned op, void *arg, unsigned n)
+{ SIMPLE(io_uring_register, ring_register(ring_fd, op, arg, n)); }
 
 int rn__sys_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags)
 { SIMPLE(recvmmsg, recvmmsg(fd, msgs, n, flags, NULL)); }

@@ -59,6 +59,9 @@
     X(epoll_pwait2, 0, 0)                                                                          \
     X(ppoll, 0, 0)                                                                                 \
     X(pselect6, 0, 0)                                                                              \
+    X(io_uring_setup, 1, 0)                                                                        \
+    X(io_uring_enter, 0, 0)                                                                        \
+    X(io_uring_register, 1, 0)                                                                     \
     X(eventfd2, 1, 0)                                                                              \
     X(fcntl, 1, 0)                                                                                 \
     X(ioctl, 1, 0)                                                                                 \
@@ -156,6 +159,14 @@ int rn__sys_epoll_wait(int ep, struct epoll_event *ev, int max, int timeout_ms);
 int rn__sys_epoll_pwait2(int ep, struct epoll_event *ev, int max, const struct timespec *timeout);
 int rn__sys_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout);
 int rn__sys_pselect6(int n, fd_set *rd, fd_set *wr, fd_set *ex, const struct timespec *timeout);
+/* By liburing; -ENOSYS where runnel was built without it. enter submits what is queued and lets the
+ * kernel complete what is ready; with `wait` it waits for a completion, for no longer than timeout
+ * (NULL: no end). No completion in time is 0 too. */
+struct io_uring;
+struct io_uring_params;
+int rn__sys_io_uring_setup(unsigned entries, struct io_uring_params *params, struct io_uring *ret);
+int rn__sys_io_uring_enter(struct io_uring *ring, bool wait, const struct timespec *timeout);
+int rn__sys_io_uring_register(int ring_fd, unsigned op, void *arg, unsigned n);
 int rn__sys_eventfd2(unsigned initial, int flags);
 int rn__sys_fcntl(int fd, int cmd, long arg);
 int rn__sys_ioctl(int fd, unsigned long request, void *arg);

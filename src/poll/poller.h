@@ -7,12 +7,14 @@
  *     arm is the poller's affair: epoll (edge-triggered) reports each edge, poll nothing.
  *   - arm(dirs) comes before each park. Each armed direction is reported at least once after it
  *     becomes, or already is, ready. Reports nobody armed are allowed and carry no promise.
- *   - ERR and HUP set both directions: whoever waits finds the true error by its system call.
+ *   - ERR and HUP set both directions: whoever waits finds the true error by its system call. A
+ *     poller that cannot tell them (`tells`) reports the armed directions they make ready.
  *   - An event may be late: for a descriptor closed, and its number reused, since the kernel wrote
  *     it down. The tag carries index and generation; who takes the event drops and counts what does
  *     not match. del makes no promise about events already reported by the same wait.
  *   - wait never returns before `until` but for an event, a wake or a signal; times are rounded up.
- *   - del must come before close only where the open file description may be shared.
+ *   - del must come before close where the open file description may be shared, and always where
+ *     needs_del says so: the poller keeps books by descriptor, or holds the file open.
  *   - wake makes the current or the next wait return; any thread, any number of times.
  *
  * A later poller that completes operations instead of reporting readiness (io_uring) adds `submit`
@@ -49,11 +51,16 @@ struct rn__poller;
 
 struct rn__poller_ops {
     const char *name;
-    bool needs_arm; /* false: arm is a no-op and need not be called */
+    bool needs_arm;      /* false: arm is a no-op and need not be called */
+    bool needs_del;      /* del comes before close, always */
+    bool may_be_refused; /* by the kernel, or a container: see rn__poller_try */
+    unsigned
+        tells; /* the flags that are set whenever they are true, before or with the direction */
     /* 0 or -errno; a failed open leaves nothing to close. */
     int (*open)(struct rn__poller **ret);
     void (*close)(struct rn__poller *p);
-    /* -EPERM: a regular file, always ready; -EEXIST: already in; -ENOMEM, -ENOSPC. */
+    /* -EPERM: a regular file, always ready; -EEXIST: already in; -ENOMEM, -ENOSPC;
+     * -RN_EFDSETSIZE: more than select has bits for. */
     int (*add)(struct rn__poller *p, int fd, uint64_t tag, unsigned how);
     int (*arm)(struct rn__poller *p, int fd, unsigned dirs); /* -ENOENT when not added */
     void (*del)(struct rn__poller *p, int fd);               /* harmless when not added */
@@ -70,9 +77,24 @@ struct rn__poller {
 
 extern const struct rn__poller_ops rn__poller_epoll;
 extern const struct rn__poller_ops rn__poller_poll;
+extern const struct rn__poller_ops rn__poller_select;
+#ifdef RN_IO_URING
+extern const struct rn__poller_ops rn__poller_io_uring;
+#endif
 
-/* By name ("epoll", "poll"); NULL name means the default. NULL where there is no such poller. */
+/* By name; NULL name means the default. NULL where there is no such poller. */
 const struct rn__poller_ops *rn__poller_by_name(const char *name);
+
+/* Their names, "epoll, poll, ...". */
+const char *rn__poller_names(void);
+
+/* Opens one, lets it report an event, closes it: 0, or what forbids its use here (-EPERM of a
+ * seccomp filter, -ENOSYS, -EINVAL of an old kernel). */
+int rn__poller_try(const struct rn__poller_ops *ops);
+
+/* For pollers that keep books of their own: as epoll's add says it, -EBADF, or -EPERM for a regular
+ * file or directory. */
+int rn__poller_check(int fd);
 
 /* until as a relative timespec that never ends early; NULL stands for no end. `ts` is the room. */
 struct timespec;

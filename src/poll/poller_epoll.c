@@ -178,7 +178,7 @@ static void epoll_wake(struct rn__poller *poller)
 
 const struct rn__poller_ops rn__poller_epoll = {
     .name = "epoll",
-    .needs_arm = false,
+    .tells = RN__HUP | RN__ERR | RN__RDHUP | RN__PRI,
     .open = epoll_open,
     .close = epoll_close,
     .add = epoll_add,

@@ -108,17 +108,12 @@ static uint32_t find_slot(const struct poller *p, int fd)
 static int poll_add(struct rn__poller *poller, int fd, uint64_t tag, unsigned how)
 {
     struct poller *p = self(poller);
-    struct stat st;
     int r;
 
     (void)how;
-    if (tag == RN__TAG_WAKE)
-        return -EINVAL;
-    r = rn__sys_fstat(fd, &st);
+    r = tag == RN__TAG_WAKE ? -EINVAL : rn__poller_check(fd);
     if (r < 0)
         return r;
-    if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
-        return -EPERM; /* as epoll says it */
     if (find_slot(p, fd) != 0)
         return -EEXIST;
     if ((uint32_t)fd >= p->fd_room && (r = grow_fd_table(p, fd)) < 0)
@@ -236,6 +231,8 @@ static void poll_wake(struct rn__poller *poller)
 const struct rn__poller_ops rn__poller_poll = {
     .name = "poll",
     .needs_arm = true,
+    .needs_del = true,
+    .tells = RN__HUP | RN__ERR | RN__RDHUP | RN__PRI,
     .open = poll_open,
     .close = poll_close,
     .add = poll_add,

@@ -17,6 +17,8 @@
 #define PLACE_SLACK 4
 #define REBALANCE_SLACK 32
 
+#define ALL_FLAGS (RN__HUP | RN__ERR | RN__RDHUP | RN__PRI)
+
 static const unsigned bit_of[2] = {RN__RD, RN__WR};
 
 static struct rn__proc *home_of(struct rn__iowait *w)
@@ -177,7 +179,7 @@ bool rn__iowait_cancel_rest(struct rn__iowait *w, bool (*mine)(struct rn__iowait
 void rn__iowait_event(struct rn__proc *p, const struct rn__event *ev)
 {
     struct rn__iowait *w = rn__slot_at((uint32_t)ev->tag);
-    unsigned flags = ev->bits & (RN__HUP | RN__ERR | RN__RDHUP | RN__PRI);
+    unsigned flags = ev->bits & ALL_FLAGS;
 
     if (w == NULL || rn__iowait_generation(w) != ev->tag >> 32 || home_of(w) != p) {
         rn__stat_add(&p->stats.stale_events, 1);
@@ -275,6 +277,10 @@ static int settle(struct rn__iowait *w, struct rn__proc *p)
         wake_both(w); /* who came meanwhile, and took it for settled, must see for itself */
         return r;
     }
+    /* Edges whose flags do not show: take them for seen. One that arms reports what is ready. */
+    if (!p->poller->ops->needs_arm && p->poller->ops->tells != ALL_FLAGS)
+        atomic_fetch_or_explicit(&w->seen, (uint8_t)(ALL_FLAGS & ~p->poller->ops->tells),
+                                 memory_order_relaxed);
     if (w->how == RN__ADD_PLAIN && !w->merged)
         count_on(w, p);
     return 0;
@@ -312,7 +318,7 @@ static void free_here(struct rn__iowait *w, struct rn__proc *p)
     bool to_close = w->fd >= 0 && !w->keep_fd;
 
     if (home_of(w) != NULL) {
-        if (p->poller->ops->needs_arm || w->may_be_shared || !to_close)
+        if (p->poller->ops->needs_del || w->may_be_shared || !to_close)
             p->poller->ops->del(p->poller, w->fd);
         rn__heap_cancel(&p->timers, &w->timer[RN__READ]);
         rn__heap_cancel(&p->timers, &w->timer[RN__WRITE]);

@@ -124,6 +124,40 @@ static long long env_number(const char *name, long long fallback)
     return n;
 }
 
+/* The one asked for, if it runs here; else epoll. A container's seccomp filter refuses io_uring
+ * with EPERM, an old kernel with ENOSYS or EINVAL: only a try tells. */
+static int choose_poller(struct rn__runtime *rt, const char *name)
+{
+    const struct rn__poller_ops *asked = rn__poller_by_name(name);
+    const char *why = name == NULL ? "the default" : "asked for";
+    int r;
+
+    if (asked == NULL) {
+        rn__log("there is no poller \"%s\": there are %s", name, rn__poller_names());
+        return -EINVAL;
+    }
+    rt->poller = asked;
+    r = asked->may_be_refused ? rn__poller_try(asked) : 0;
+    if (r == 0) {
+        (void)snprintf(rt->poller_why, sizeof rt->poller_why, "%s: %s", asked->name, why);
+        return 0;
+    }
+    if (r == -ENOMEM || r == -EMFILE || r == -ENFILE)
+        return r; /* another would fare no better */
+    rt->poller = rn__poller_by_name(NULL);
+    (void)snprintf(rt->poller_why, sizeof rt->poller_why, "%s: %s: %s, %s", rt->poller->name,
+                   asked->name, rn_error_name(r), rn_strerror(r));
+    rn__log("poller %s", rt->poller_why);
+    return 0;
+}
+
+const char *rn_poller(void)
+{
+    struct rn__runtime *rt = atomic_load(&rn__runtime);
+
+    return rt == NULL ? "" : rt->poller_why;
+}
+
 static int read_options(struct rn__runtime *rt, const rn_run_options *o)
 {
     const char *poller = o->poller != NULL ? o->poller : getenv("RN_POLLER");
@@ -132,11 +166,6 @@ static int read_options(struct rn__runtime *rt, const rn_run_options *o)
 
     if (poller != NULL && *poller == '\0')
         poller = NULL;
-    rt->poller = rn__poller_by_name(poller);
-    if (rt->poller == NULL) {
-        rn__log("there is no poller \"%s\": epoll and poll are what there is", poller);
-        return -EINVAL;
-    }
     if (procs == 0)
         procs = rn__usable_cpus();
     if (procs < 1 || procs > RN__MAX_PROCS || seed < 0)
@@ -149,7 +178,9 @@ static int read_options(struct rn__runtime *rt, const rn_run_options *o)
     rt->stack_bytes = o->stack_bytes != 0 ? o->stack_bytes : RN__STACK_DEFAULT;
     rt->size_class = rn__stack_class(rt->stack_bytes);
     rt->grace_ns = o->grace_ns != 0 ? o->grace_ns : DEFAULT_GRACE;
-    return rt->size_class < 0 || rt->grace_ns < 0 || o->offload_threads < 0 ? -EINVAL : 0;
+    if (rt->size_class < 0 || rt->grace_ns < 0 || o->offload_threads < 0)
+        return -EINVAL;
+    return choose_poller(rt, poller);
 }
 
 static int read_watchdog(const rn_run_options *o, rn_time *ret)

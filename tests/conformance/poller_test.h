@@ -31,7 +31,29 @@
     {                                                                                              \
         case_##ident(&rn__poller_poll);                                                            \
     }                                                                                              \
+    RN_TEST(select_##ident)                                                                        \
+    {                                                                                              \
+        case_##ident(&rn__poller_select);                                                          \
+    }                                                                                              \
+    RN_TEST(io_uring_##ident)                                                                      \
+    {                                                                                              \
+        case_##ident(io_uring_ops());                                                              \
+    }                                                                                              \
     static void case_##ident(const struct rn__poller_ops *ops)
+
+static inline const struct rn__poller_ops *io_uring_ops(void)
+{
+    const struct rn__poller_ops *ops = rn__poller_by_name("io_uring");
+    int r;
+
+    if (ops == NULL)
+        RN_TEST_SKIP("built without liburing");
+    r = rn__poller_try(ops);
+    if (r == -ENOSYS || r == -EPERM || r == -EINVAL)
+        RN_TEST_SKIP("no io_uring with multishot poll here");
+    CHECK_OK(r);
+    return ops;
+}
 
 #define BOTH (RN__RD | RN__WR)
 #define FLAGS (RN__HUP | RN__ERR | RN__RDHUP | RN__PRI)
@@ -85,6 +107,13 @@ static inline unsigned await(struct rn__poller *p, uint64_t tag, unsigned want)
                 got |= ev[i].bits;
     }
     return got;
+}
+
+/* The end of a connection: with `flag` and both directions where the poller tells the flag, else
+ * the directions armed. */
+static inline void await_end(struct rn__poller *p, uint64_t tag, unsigned flag, unsigned armed)
+{
+    (void)await(p, tag, p->ops->tells & flag ? flag | BOTH : armed);
 }
 
 /* The bits reported for the tag without waiting. */

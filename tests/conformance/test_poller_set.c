@@ -204,10 +204,10 @@ POLLER_TEST(del_of_one_leaves_the_others)
         close(fds[i]);
 }
 
-/* Nobody shares the description: epoll needs no del. One that is armed keeps its own books. */
+/* Nobody shares the description: epoll needs no del. Others keep their own books. */
 static void close_added(struct rn__poller *p, int fd)
 {
-    if (p->ops->needs_arm)
+    if (p->ops->needs_del)
         p->ops->del(p, fd);
     CHECK_OK(close(fd));
 }
@@ -565,8 +565,10 @@ RN_TEST(pollers_are_found_by_their_names)
     CHECK(rn__poller_by_name("poll") == &rn__poller_poll);
     CHECK(rn__poller_by_name("kqueue") == NULL);
     CHECK(rn__poller_by_name("") == NULL);
+    CHECK(rn__poller_by_name("select") == &rn__poller_select);
     CHECK(!rn__poller_epoll.needs_arm);
     CHECK(rn__poller_poll.needs_arm);
+    CHECK(rn__poller_select.needs_arm);
 }
 
 POLLER_TEST(close_gives_back_every_descriptor_of_its_own)
@@ -625,6 +627,7 @@ POLLER_TEST(an_open_that_fails_leaves_nothing_to_close)
     CHECK(open_without(ops, "eventfd2"));
     CHECK_EQ(open_without(ops, "epoll_create1"), epoll);
     CHECK_EQ(open_without(ops, "epoll_ctl"), epoll);
+    CHECK_EQ(open_without(ops, "io_uring_setup"), strcmp(ops->name, "io_uring") == 0);
 }
 
 POLLER_TEST(an_open_without_memory_leaves_nothing_to_close)
@@ -670,7 +673,8 @@ POLLER_TEST(an_add_without_memory_changes_nothing)
         fds[i] = new_eventfd(1);
         failures += add_against_failures(p, fds[i], (uint64_t)i);
     }
-    CHECK_EQ(failures > 0, ops->needs_arm); /* epoll's memory is the kernel's */
+    /* epoll's memory is the kernel's, select's is all there from the start */
+    CHECK_EQ(failures > 0, ops->needs_del && ops != &rn__poller_select);
     for (int i = 0; i < MANY; i += 50) {
         arm(p, fds[i], RN__RD);
         (void)await(p, (uint64_t)i, RN__RD);
@@ -685,7 +689,7 @@ POLLER_TEST(an_add_that_the_kernel_refuses_changes_nothing)
     struct rn__event ev[4];
     int fd = new_eventfd(1), r;
 
-    CHECK_OK(rn__sys_fail(ops->needs_arm ? "fstat" : "epoll_ctl", ENOMEM, 1, 1));
+    CHECK_OK(rn__sys_fail(ops->needs_del ? "fstat" : "epoll_ctl", ENOMEM, 1, 1));
     r = ops->add(p, fd, 7, RN__ADD_PLAIN);
     CHECK_EQ(r, -ENOMEM);
     CHECK_EQ(ops->arm(p, fd, RN__RD), ops->needs_arm ? -ENOENT : 0);
@@ -695,4 +699,90 @@ POLLER_TEST(an_add_that_the_kernel_refuses_changes_nothing)
     (void)await(p, 8, RN__RD);
     ops->close(p);
     close(fd);
+}
+
+/* ---- what only one of them has ---- */
+
+RN_TEST(select_refuses_a_descriptor_it_has_no_room_for)
+{
+    struct rn__poller *p = open_poller(&rn__poller_select);
+    int fd = new_eventfd(1), high = fcntl(fd, F_DUPFD_CLOEXEC, FD_SETSIZE);
+
+    CHECK_EQ(high, FD_SETSIZE);
+    CHECK_EQ(p->ops->add(p, high, 7, RN__ADD_PLAIN), -RN_EFDSETSIZE);
+    CHECK_EQ(p->ops->arm(p, high, RN__RD), -ENOENT);
+    CHECK_OK(close(high));
+    CHECK_EQ(dup2(fd, FD_SETSIZE - 1), FD_SETSIZE - 1);
+    add(p, FD_SETSIZE - 1, 8);
+    arm(p, FD_SETSIZE - 1, RN__RD);
+    (void)await(p, 8, RN__RD);
+    p->ops->close(p);
+    close(FD_SETSIZE - 1);
+    close(fd);
+}
+
+RN_TEST(select_that_would_need_a_high_descriptor_of_its_own_does_not_open)
+{
+    struct rn__poller *p = NULL;
+    int low[FD_SETSIZE], n = 0, before;
+
+    for (; n < FD_SETSIZE && (n == 0 || low[n - 1] < FD_SETSIZE - 1); n++)
+        CHECK_OK(low[n] = new_eventfd(0));
+    before = n;
+    CHECK_EQ(rn__poller_select.open(&p), -RN_EFDSETSIZE);
+    CHECK(p == NULL);
+    while (n > 0)
+        close(low[--n]);
+    CHECK(before > 0);
+}
+
+/* The kernel ends a multishot poll when it has no place for its completion. */
+RN_TEST(io_uring_polls_that_the_kernel_ended_are_begun_again)
+{
+    const struct rn__poller_ops *ops = io_uring_ops();
+    struct rn__poller *p = open_poller(ops);
+    static int fds[MANY], reports[MANY];
+    struct rn__event ev[MANY];
+
+    open_crowd(p, fds, MANY, 0);
+    (void)wait_for(p, 0, ev, 1);
+    /* Each look submits nothing new but lets the kernel complete: more than there are places. */
+    for (int round = 0; round < 12; round++) {
+        for (int i = 0; i < MANY; i++)
+            CHECK_OK(eventfd_write(fds[i], 1));
+        (void)wait_for(p, 0, ev, 1);
+    }
+    while (wait_for(p, 0, ev, MANY) > 0)
+        ;
+    for (int i = 0; i < MANY; i++)
+        CHECK_OK(eventfd_write(fds[i], 1));
+    for (int n; (n = wait_for(p, 0, ev, MANY)) > 0;)
+        for (int i = 0; i < n; i++)
+            reports[ev[i].tag] += (ev[i].bits & RN__RD) != 0;
+    for (int i = 0; i < MANY; i++)
+        CHECK(reports[i] >= 1);
+    ops->close(p);
+    close_crowd(fds, MANY);
+}
+
+/* Without del the poll holds the connection open; with it the peer hears of the close at once. */
+RN_TEST(io_uring_del_lets_the_kernel_close)
+{
+    const struct rn__poller_ops *ops = io_uring_ops();
+    struct rn__poller *p = open_poller(ops);
+    char c;
+    int fds[2];
+
+    for (int i = 0; i < 20; i++) {
+        open_tcp_pair(fds);
+        add(p, fds[1], 7);
+        (void)look(p, 7);
+        if (i % 2) /* woken, and the kernel has not yet told */
+            send_byte(fds[0]);
+        ops->del(p, fds[1]);
+        CHECK_OK(close(fds[1]));
+        CHECK(recv(fds[0], &c, 1, 0) <= 0); /* waits for the end, or the reset */
+        close(fds[0]);
+    }
+    ops->close(p);
 }

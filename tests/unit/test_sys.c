@@ -62,6 +62,9 @@ static int one = 1;
     X(epoll_pwait2, rn__sys_epoll_pwait2(-1, &room_event, 1, &no_time))                            \
     X(ppoll, rn__sys_ppoll(&room_poll, 0, &no_time))                                               \
     X(pselect6, rn__sys_pselect6(0, NULL, NULL, NULL, &no_time))                                   \
+    X(io_uring_setup, rn__sys_io_uring_setup(1, NULL, NULL))                                       \
+    X(io_uring_enter, rn__sys_io_uring_enter(NULL, false, NULL))                                   \
+    X(io_uring_register, rn__sys_io_uring_register(-1, 0, NULL, 0))                                \
     X(eventfd2, rn__sys_eventfd2(0, 0))                                                            \
     X(fcntl, rn__sys_fcntl(-1, F_GETFL, 0))                                                        \
     X(ioctl, rn__sys_ioctl(-1, FIONREAD, &one))                                                    \
@@ -138,9 +141,9 @@ RN_TEST(each_call_belongs_to_its_row_and_fails_as_told)
 
 static bool retries_eintr(enum rn__sys_row row)
 {
-    static const enum rn__sys_row never[] = {RN__SYS_close,      RN__SYS_connect,
-                                             RN__SYS_epoll_wait, RN__SYS_epoll_pwait2,
-                                             RN__SYS_ppoll,      RN__SYS_pselect6};
+    static const enum rn__sys_row never[] = {
+        RN__SYS_close, RN__SYS_connect,  RN__SYS_epoll_wait,    RN__SYS_epoll_pwait2,
+        RN__SYS_ppoll, RN__SYS_pselect6, RN__SYS_io_uring_enter};
 
     for (size_t i = 0; i < RN_COUNT_OF(never); i++)
         if (never[i] == row)

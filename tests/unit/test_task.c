@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "poll/poller.h"
 #include "rntest_coro.h"
 #include "task/stack.h"
 
@@ -737,4 +738,60 @@ RN_CORO_TEST_ON(without_memory_for_a_timer_sleep_says_so, 1)
     CHECK_EQ(rn_sleep(RN_MILLISECOND), -ENOMEM);
     rn__mem_fail(0, 0);
     CHECK_OK(rn_sleep(RN_MILLISECOND));
+}
+
+/* ---- which poller ---- */
+
+static char poller_log[512], poller_said[128];
+
+static void keep_line(void *arg, const char *line)
+{
+    (void)arg;
+    (void)snprintf(poller_log, sizeof poller_log, "%s", line);
+}
+
+static int say_poller(void *arg)
+{
+    (void)arg;
+    (void)snprintf(poller_said, sizeof poller_said, "%s", rn_poller());
+    return (int)rn_sleep(RN_MILLISECOND); /* it works, too */
+}
+
+static int run_on_poller(const char *name)
+{
+    poller_log[0] = '\0';
+    return rn_run(&(rn_run_options){.poller = name, .procs = 2, .log = keep_line}, say_poller,
+                  NULL);
+}
+
+RN_TEST(rn_poller_says_which_and_why)
+{
+    CHECK_STR(rn_poller(), "");
+    CHECK_OK(unsetenv("RN_POLLER"));
+    CHECK_OK(run_on_poller(NULL));
+    CHECK_STR(poller_said, "epoll: the default");
+    CHECK_OK(run_on_poller("select"));
+    CHECK_STR(poller_said, "select: asked for");
+    CHECK_STR(poller_log, "");
+    CHECK_STR(rn_poller(), "");
+    CHECK_EQ(run_on_poller("kqueue"), -EINVAL);
+    CHECK(strstr(poller_log, "epoll, poll, select") != NULL);
+}
+
+/* As a container's seccomp filter, or a kernel before 5.13, would have it. */
+RN_TEST(an_io_uring_that_is_refused_makes_way_for_epoll)
+{
+    static const int errors[] = {EPERM, ENOSYS};
+
+    if (rn__poller_by_name("io_uring") == NULL)
+        RN_TEST_SKIP("built without liburing");
+    for (size_t i = 0; i < RN_COUNT_OF(errors); i++) {
+        CHECK_OK(rn__sys_fail("io_uring_setup", errors[i], 1, 3));
+        CHECK_OK(run_on_poller("io_uring"));
+        rn__sys_clear();
+        CHECK(strncmp(poller_said, "epoll: io_uring: ", 17) == 0);
+        CHECK(strstr(poller_log, rn_error_name(-errors[i])) != NULL);
+    }
+    CHECK_OK(rn__sys_fail("io_uring_setup", ENOMEM, 1, 1));
+    CHECK_EQ(run_on_poller("io_uring"), -ENOMEM); /* that says nothing about io_uring */
 }
