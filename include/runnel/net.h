@@ -32,14 +32,35 @@ typedef struct rn_ref {
 /* What handles a connection. It owns its conn, and closes it. */
 typedef void (*rn_handler)(rn_conn *conn, void *arg);
 
+/* Options of a socket, set before it listens or connects; what a listener accepts inherits them, at
+ * no cost. Unix sockets know the buffers only, the rest is passed over. All zero is the default:
+ * probes after a minute of silence, so that a dead peer is found after 150 s, as in Go. */
+typedef struct rn_socket_options {
+    int keep_alive_idle_s;     /* silence before the first probe; 0: 60; -1: no probes */
+    int keep_alive_interval_s; /* between probes; 0: 15 */
+    int keep_alive_count;      /* unanswered probes before -ETIMEDOUT; 0: 6 */
+    int user_timeout_ms;       /* -ETIMEDOUT when sent data stays unacknowledged so long; 0: the
+                                * kernel's limit, about 15 minutes */
+    int recv_bytes;            /* receive buffer; 0: the kernel adapts it. See rn_set_buffers */
+    int send_bytes;            /* send buffer, the same way */
+    int dscp;                  /* mark of the packets, 0..63 */
+    const char *device;        /* this network interface only (SO_BINDTODEVICE); NULL: any */
+    uint64_t reserved[4];      /* zero */
+} rn_socket_options;
+
 /* How a listener is set up. All zero is the default. */
 typedef struct rn_listen_options {
-    int backlog;          /* connections the kernel keeps for accept; 0: 4096. Cut to somaxconn */
-    bool reuse_port;      /* SO_REUSEPORT: several sockets on one port; see docs on closing one */
-    bool no_reuse_addr;   /* leave SO_REUSEADDR off */
-    bool delay;           /* leave Nagle on (TCP_NODELAY off) for what is accepted */
-    bool keep_path;       /* unix: leave the path in the file system when closed */
-    uint64_t reserved[4]; /* zero */
+    int backlog;        /* connections the kernel keeps for accept; 0: 4096. Cut to somaxconn */
+    bool reuse_port;    /* SO_REUSEPORT: several sockets on one port; see docs on closing one */
+    bool no_reuse_addr; /* leave SO_REUSEADDR off */
+    bool delay;         /* leave Nagle on (TCP_NODELAY off) for what is accepted */
+    bool keep_path;     /* unix: leave the path in the file system when closed */
+    bool free_bind;     /* an address that this machine does not have, or not yet (IP_FREEBIND) */
+    int defer_accept_s; /* accept a connection once its first data is there, or about so many
+                         * seconds have passed (TCP_DEFER_ACCEPT); 0: at once */
+    int fast_open;      /* TCP Fast Open requests kept in the queue (TCP_FASTOPEN); 0: none */
+    rn_socket_options socket; /* of the listener, and of what it accepts */
+    uint64_t reserved[4];     /* zero */
 } rn_listen_options;
 
 /* How a connection is made. All zero is the default. */
@@ -47,7 +68,8 @@ typedef struct rn_dial_options {
     rn_time deadline;  /* absolute, for the whole dial; 0: none */
     const char *local; /* address to bind to first, like "127.0.0.2:0"; NULL: the kernel's choice */
     bool delay;        /* leave Nagle on (TCP_NODELAY off) */
-    uint64_t reserved[4]; /* zero */
+    rn_socket_options socket; /* set before it connects */
+    uint64_t reserved[4];     /* zero */
 } rn_dial_options;
 
 /* How connections find their P. See docs/design/net.md for what was measured. */
@@ -71,6 +93,7 @@ typedef struct rn_serve_options {
 } rn_serve_options;
 
 /* All zero, in C and in C++, which has no designated initialisers before C++20. */
+#define RN_SOCKET_OPTIONS_INIT RN_INIT
 #define RN_LISTEN_OPTIONS_INIT RN_INIT
 #define RN_DIAL_OPTIONS_INIT RN_INIT
 #define RN_SERVE_OPTIONS_INIT RN_INIT

@@ -7,6 +7,7 @@
 #include <runnel/base.h>
 #include <runnel/net.h>
 #include <runnel/process.h>
+#include <runnel/sockopt.h>
 #include <runnel/sync.h>
 #include <runnel/task.h>
 

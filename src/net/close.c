@@ -96,7 +96,8 @@ static void on_linger(struct rn__iowait *w)
 /* False where there is no need to, or no way. */
 static bool start_linger(rn_conn *c)
 {
-    if (!c->is_tcp || c->saw_eof || c->failed || c->write_error != 0 || !has_unread_input(c))
+    if (!c->is_tcp || c->reset_on_close || c->saw_eof || c->failed || c->write_error != 0 ||
+        !has_unread_input(c))
         return false;
     if (rn__sys_shutdown(c->w.fd, SHUT_WR) < 0)
         return false;
@@ -114,16 +115,19 @@ static const struct rn__wait_kind wait_leave = {.name = "close"};
 void rn_close(rn_conn *conn)
 {
     bool cancelled;
+    uint32_t inside;
 
     if (conn == NULL)
         return;
     cancelled = rn__iowait_cancelled(&conn->w);
     conn->closer = rn__self();
-    if (atomic_fetch_or(&conn->gate, RN__GATE_CLOSING) & RN__GATE_INSIDE) {
+    inside = atomic_fetch_or(&conn->gate, RN__GATE_CLOSING) & RN__GATE_INSIDE;
+    if (inside & ~RN__GATE_HOLDERS) {
         rn__iowait_cancel(&conn->w);
-        rn__park(&wait_leave, conn);
         cancelled = true;
     }
+    if (inside != 0)
+        rn__park(&wait_leave, conn);
     if (cancelled || !start_linger(conn))
         rn__conn_finish(conn);
 }

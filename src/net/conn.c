@@ -202,6 +202,21 @@ void rn__conn_leave(rn_conn *c, uint32_t who)
         rn__ready(c->closer);
 }
 
+int rn__conn_hold(rn_conn *c)
+{
+    uint32_t gate = atomic_load_explicit(&c->gate, memory_order_relaxed);
+
+    if (rn__self() == NULL)
+        return -EDEADLK;
+    do {
+        if (gate & RN__GATE_CLOSING)
+            return -ECANCELED;
+        if ((gate & RN__GATE_HOLDERS) == RN__GATE_HOLDERS)
+            return -EBUSY;
+    } while (!atomic_compare_exchange_weak(&c->gate, &gate, gate + RN__GATE_HOLDER));
+    return 0;
+}
+
 /* ---- unread ---- */
 
 void rn__unread_free(rn_conn *c)
@@ -277,6 +292,8 @@ static ssize_t read_some(rn_conn *c, const struct iovec *iov, int n, size_t room
     for (;;) {
         int r;
 
+        if (RN_UNLIKELY(atomic_load_explicit(&c->read_closed, memory_order_acquire)))
+            return 0;
         if (!c->drained || rn__iowait_ready(&c->w, RN__READ)) {
             ssize_t got;
 
@@ -306,8 +323,9 @@ static ssize_t read_vector(rn_conn *conn, const struct iovec *iov, int n, size_t
 
     if (got < 0)
         return got;
-    got = RN_UNLIKELY(conn->unread != NULL) ? (ssize_t)take_unread(conn, iov, n)
-                                            : read_some(conn, iov, n, room);
+    got = RN_UNLIKELY(conn->unread != NULL && !conn->read_closed)
+              ? (ssize_t)take_unread(conn, iov, n)
+              : read_some(conn, iov, n, room);
     rn__conn_leave(conn, RN__GATE_READER);
     if (got > 0)
         rn__spend();

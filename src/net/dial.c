@@ -128,6 +128,8 @@ static int dial_addr(enum rn__net net, const struct rn__addr *a, const rn_dial_o
     rn__iowait_set_deadline(&c->w, RN__WRITE, o->deadline);
     if (is_tcp && !o->delay)
         r = set_one(fd, IPPROTO_TCP, TCP_NODELAY);
+    if (r == 0)
+        r = rn__socket_options_set(fd, a->sa.sa_family, &o->socket);
     if (r == 0 && o->local != NULL)
         r = bind_local(fd, net, o->local, a->sa.sa_family);
     if (r == 0)
@@ -160,6 +162,9 @@ int rn_dial(const char *network, const char *address, const rn_dial_options *opt
     for (size_t i = 0; i < RN_COUNT_OF(o->reserved); i++)
         if (o->reserved[i] != 0)
             return -EINVAL;
+    r = rn__socket_options_check(&o->socket);
+    if (r < 0)
+        return r;
     n = r = rn__addr_resolve(net, address, false, addrs);
     for (int i = 0; i < n; i++) {
         int tries = o->local == NULL ? SELF_TRIES : 1;

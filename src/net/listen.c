@@ -14,26 +14,40 @@
 
 #define DEFAULT_BACKLOG 4096
 
-static int set_flag(int fd, int level, int name, bool on)
+static int set_number(int fd, int level, int name, int value)
 {
-    int value = on;
-
     return rn__sys_setsockopt(fd, level, name, &value, sizeof value);
 }
 
-static int set_options(int fd, enum rn__net net, const rn_listen_options *o)
+static int set_flag(int fd, int level, int name, bool on)
 {
-    int r = 0;
+    return set_number(fd, level, name, on);
+}
 
-    if (net == RN__UNIX)
-        return 0;
+static int set_options(int fd, int family, const rn_listen_options *o)
+{
+    int r = rn__socket_options_set(fd, family, &o->socket);
+
+    if (family == AF_UNIX || r < 0)
+        return r;
     if (!o->no_reuse_addr)
         r = set_flag(fd, SOL_SOCKET, SO_REUSEADDR, true);
     if (r == 0 && o->reuse_port)
         r = set_flag(fd, SOL_SOCKET, SO_REUSEPORT, true);
     if (r == 0 && !o->delay)
         r = set_flag(fd, IPPROTO_TCP, TCP_NODELAY, true);
+    if (r == 0 && o->free_bind)
+        r = set_flag(fd, IPPROTO_IP, IP_FREEBIND, true); /* for IPv6 too */
+    if (r == 0 && o->defer_accept_s > 0)
+        r = set_number(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, o->defer_accept_s);
+    if (r == 0 && o->fast_open > 0)
+        r = set_number(fd, IPPROTO_TCP, TCP_FASTOPEN, o->fast_open);
     return r;
+}
+
+static int backlog_of(const rn_listen_options *o)
+{
+    return o->backlog > 0 ? o->backlog : DEFAULT_BACKLOG;
 }
 
 static int open_socket(enum rn__net net, const struct rn__addr *a, const rn_listen_options *o)
@@ -43,7 +57,7 @@ static int open_socket(enum rn__net net, const struct rn__addr *a, const rn_list
 
     if (fd < 0)
         return fd;
-    r = set_options(fd, net, o);
+    r = set_options(fd, family, o);
     /* "tcp" on the unspecified address takes IPv4 in too; anything else IPv6 only, whatever
      * net.ipv6.bindv6only says. */
     if (r == 0 && family == AF_INET6)
@@ -52,7 +66,7 @@ static int open_socket(enum rn__net net, const struct rn__addr *a, const rn_list
     if (r == 0)
         r = rn__sys_bind(fd, &a->sa, a->len);
     if (r == 0)
-        r = rn__sys_listen(fd, o->backlog > 0 ? o->backlog : DEFAULT_BACKLOG);
+        r = rn__sys_listen(fd, backlog_of(o));
     if (r < 0) {
         (void)rn__sys_close(fd);
         return r;
@@ -80,7 +94,9 @@ static int check_options(const rn_listen_options *o)
     for (size_t i = 0; i < RN_COUNT_OF(o->reserved); i++)
         if (o->reserved[i] != 0)
             return -EINVAL;
-    return o->backlog < 0 ? -EINVAL : 0;
+    if (o->backlog < 0 || o->defer_accept_s < 0 || o->fast_open < 0)
+        return -EINVAL;
+    return rn__socket_options_check(&o->socket);
 }
 
 int rn_listen(const char *network, const char *address, const rn_listen_options *options,
@@ -104,6 +120,7 @@ int rn_listen(const char *network, const char *address, const rn_listen_options 
         return -ENOMEM;
     ln->n_ports = n_ports;
     ln->is_tcp = net != RN__UNIX;
+    ln->backlog = backlog_of(o);
     r = -ENOMEM;
     if (net == RN__UNIX && address != NULL && *address != '@' && !o->keep_path) {
         ln->path = rn__malloc(strlen(address) + 1);

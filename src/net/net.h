@@ -21,13 +21,15 @@ struct unread;
 /*
  * rn_conn.gate: who is inside, and whether the door is closing.
  *
- *      bit 0 CLOSING   bit 1 READER   bits 8.. writers, inside or queued
+ *      bit 0 CLOSING   bit 1 READER   bits 2..7 holders   bits 8.. writers, inside or queued
  *
- * The owner sets CLOSING once; nobody enters after that, and the last one to leave readies the
+ * A holder sets or asks for something, and neither reads nor writes. The owner sets CLOSING once; nobody enters after that, and the last one to leave readies the
  * closer. The writer who comes when there is none has the turn; the others wait for it in `turns`.
  */
 #define RN__GATE_CLOSING 1U
 #define RN__GATE_READER 2U
+#define RN__GATE_HOLDER 4U
+#define RN__GATE_HOLDERS 0xfcU
 #define RN__GATE_WRITER 0x100U
 #define RN__GATE_INSIDE (~(uint32_t)RN__GATE_CLOSING)
 
@@ -55,8 +57,10 @@ struct rn_conn {
     bool resting;                  /* [reader] a handler waits for it to become readable */
     bool drained;                  /* [reader] the last read left nothing, and no edge came since */
     bool saw_eof;                  /* [reader] */
-    bool failed;      /* [A-ish] a read or write met an error of the kernel's: no linger */
-    bool want_linger; /* [owner] the peer may still be sending: linger in any case */
+    bool failed;             /* [A-ish] a read or write met an error of the kernel's: no linger */
+    bool reset_on_close;     /* [A-ish] rn_set_linger 0: no linger */
+    atomic_bool read_closed; /* rn_close_read: reads end */
+    bool want_linger;        /* [owner] the peer may still be sending: linger in any case */
 };
 
 _Static_assert(sizeof(struct rn_conn) <= RN__SLOT_BYTES, "a conn fits its slot");
@@ -66,6 +70,8 @@ int rn__conn_new(int fd, bool is_socket, bool is_tcp, rn_conn **ret);
 void rn__conn_init(rn_conn *c, int fd, bool is_socket, bool is_tcp); /* on a slot */
 int rn__conn_enter_write(rn_conn *c);
 void rn__conn_leave(rn_conn *c, uint32_t who);
+/* Keeps it open until rn__conn_leave(c, RN__GATE_HOLDER): 0, -ECANCELED, -EDEADLK, -EBUSY. */
+int rn__conn_hold(rn_conn *c);
 /* As rn_writev, with MSG_MORE or such; no zero-length call. */
 ssize_t rn__conn_write(rn_conn *c, const struct iovec *iov, int n, int flags);
 size_t rn__conn_pending(rn_conn *c); /* bytes already in user space */
@@ -116,6 +122,7 @@ struct rn__port {
 struct rn_listener {
     _Atomic int fd;        /* -1 once stopped */
     bool is_tcp;           /* [C] */
+    int backlog;           /* [C] as asked for; -1: opened by somebody else */
     char *path;            /* unix: what to unlink */
     _Atomic uint32_t gate; /* bit 0 CLOSING, above: who is inside, times 2 */
     atomic_bool cancelled;
@@ -143,6 +150,10 @@ void rn__listener_nudge(rn_listener *ln); /* acceptors on every P look again; an
 /* serve.c */
 void rn__serve_forget(rn_conn *c);   /* it is closed */
 bool rn__serve_draining(rn_conn *c); /* its server ends: finish what is under way, then close */
+
+/* sockopt.c: on a socket that neither listens nor is connected. 0, or what setsockopt says. */
+int rn__socket_options_check(const rn_socket_options *o); /* 0, -EINVAL */
+int rn__socket_options_set(int fd, int family, const rn_socket_options *o);
 
 /* addr.c */
 struct rn__addr {

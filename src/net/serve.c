@@ -94,7 +94,7 @@ int rn_go_when_readable(rn_conn *conn, rn_handler fn, void *arg)
     conn->handler = fn;
     conn->handler_arg = arg;
     conn->resting = true;
-    if (rn__conn_pending(conn) > 0)
+    if (rn__conn_pending(conn) > 0 || conn->read_closed)
         r = start_handler(conn, rn__proc());
     else
         r = rn__iowait_rest(&conn->w, on_readable);
