@@ -21,6 +21,9 @@ bool cmd_number(const char *option, const char *text, long least, long most, lon
 /* "host:port", ":port", or a path (anything with a slash, or starting with '@'): the network. */
 const char *cmd_network(const char *address);
 
+/* rn_listen, with a line that says why it failed, and who holds the address. */
+int cmd_listen(const char *address, const rn_listen_options *options, rn_listener **ret);
+
 /*
  * SIGINT, SIGTERM: a coroutine that waits for the first and then calls fn; a second one ends the
  * process at once. cmd_block_signals, before rn_run, keeps those that come before there is one.

@@ -64,13 +64,10 @@ static int run(void *arg)
 {
     struct echo *e = arg;
     char text[128] = "";
-    int r = rn_listen(cmd_network(e->address), e->address,
-                      &(rn_listen_options){.reuse_port = false}, &e->listener);
+    int r = cmd_listen(e->address, NULL, &e->listener);
 
-    if (r < 0) {
-        cmd_error("cannot listen on %s: %s", e->address, rn_strerror(r));
+    if (r < 0)
         return CMD_FAILED;
-    }
     (void)rn_listener_addr(e->listener, text, sizeof text);
     fprintf(stderr, "runnel: echo on %s, %d threads, poller %s\n", text, rn_procs(),
             rn_poller());

@@ -65,6 +65,18 @@ const char *cmd_network(const char *address)
     return *address == '@' || strchr(address, '/') != NULL ? "unix" : "tcp";
 }
 
+int cmd_listen(const char *address, const rn_listen_options *options, rn_listener **ret)
+{
+    char why[512];
+    int r = rn_listen(cmd_network(address), address, options, ret);
+
+    if (r < 0) {
+        rn_listen_explain(cmd_network(address), address, r, why, sizeof why);
+        cmd_error("cannot listen on %s", why);
+    }
+    return r;
+}
+
 /* ---- signals ---- */
 
 static struct { /* there is one waiter */

@@ -94,13 +94,10 @@ static void announce(const struct serve *s, int i)
 static int open_all(struct serve *s, int n)
 {
     for (int i = 0; i < n; i++) {
-        const char *a = s->addresses[i];
-        int r = rn_listen(cmd_network(a), a, NULL, &s->listeners[i]);
+        int r = cmd_listen(s->addresses[i], NULL, &s->listeners[i]);
 
-        if (r < 0) {
-            cmd_error("cannot listen on %s: %s", a, rn_strerror(r));
+        if (r < 0)
             return r;
-        }
         s->n_listeners++;
         announce(s, i);
     }

@@ -119,6 +119,56 @@ RN_API int rn_listen(const char *network, const char *address, const rn_listen_o
                      rn_listener **ret);
 
 /*
+ * rn_listen_explain - say for people why rn_listen failed
+ *   network, address  as given to rn_listen
+ *   error             what it returned
+ *   text              room for a line like "127.0.0.1:80: Address already in use by nginx (pid
+ *                     123)"; what does not fit is cut off
+ *   len               bytes of room, at least 1
+ * Who holds an address is told where the kernel and the rights of this process allow it.
+ * Effects: may switch coroutines; any thread. Looks through the descriptors of all processes, by
+ * rn_offload. Source: src/net/explain.c
+ */
+RN_API void rn_listen_explain(const char *network, const char *address, int error, char *text,
+                              size_t len);
+
+/*
+ * rn_listen_inherited - take a listening socket that whoever started this program has opened
+ *   name   of the socket, as systemd's FileDescriptorName= has it; NULL: any
+ *   index  which of those, from 0
+ *   ret    the listener; the caller's to close
+ * Socket activation: LISTEN_FDS sockets from descriptor 3 on, for the process LISTEN_PID, by the
+ * names in LISTEN_FDNAMES. Their options are those that were set by who opened them; TCP_NODELAY is
+ * set. A unix path stays when the listener is closed.
+ * Returns 0; -ENOENT there is none, or none for this process; -EBUSY it was taken before; otherwise
+ * as rn_listener_from_fd. *ret is untouched on failure.
+ * Effects: does not switch; the descriptors are closed on exec from now on. Source:
+ * src/net/inherit.c
+ */
+RN_API int rn_listen_inherited(const char *name, int index, rn_listener **ret);
+
+/*
+ * rn_listener_from_fd - make a listener of a listening socket
+ *   fd   stream socket, TCP or unix, that listens; belongs to the listener on success
+ *   ret  the listener; the caller's to close
+ * Returns 0; -EINVAL it does not listen; -ENOTSUP no stream, neither TCP nor unix; -ENOTSOCK,
+ * -EBADF, -ENOMEM, -EDEADLK. *ret is untouched on failure, and fd stays the caller's.
+ * Effects: does not switch; sets O_NONBLOCK, which others who have the socket notice, and
+ * FD_CLOEXEC. Source: src/net/inherit.c
+ */
+RN_API int rn_listener_from_fd(int fd, rn_listener **ret);
+
+/*
+ * rn_listener_file - a listener's socket once more, for another process
+ *   ln  listener
+ * Whoever gets it accepts from the same queue: nothing in it is lost when this listener is closed.
+ * A unix path stays in the file system then.
+ * Returns a descriptor, the caller's to close, closed on exec; -ECANCELED closed here; -EMFILE.
+ * Effects: does not switch. Source: src/net/inherit.c
+ */
+RN_API int rn_listener_file(rn_listener *ln);
+
+/*
  * rn_accept - take the next connection, or wait for one
  *   ln   listener; any number of coroutines, on any Ps, may accept at once
  *   ret  the connection, TCP_NODELAY set; the caller's to close

@@ -9,6 +9,7 @@
 #ifdef RN_IO_URING
 #include <liburing.h>
 #endif
+#include <dirent.h>
 #include <linux/openat2.h>
 #include <pthread.h>
 #include <sched.h>
@@ -494,6 +495,12 @@ int rn__sys_fstat(int fd, struct stat *st)
 
 int rn__sys_fstatat(int dir, const char *path, struct stat *st, int flags)
 { SIMPLE(fstatat, fstatat(dir, path, st, flags)); }
+
+int rn__sys_readlinkat(int dir, const char *path, char *text, size_t room)
+{ SIMPLE(readlinkat, readlinkat(dir, path, text, room)); }
+
+ssize_t rn__sys_getdents64(int dir, void *buf, size_t len)
+{ TRANSFER(getdents64, getdents64(dir, buf, len)); }
 
 int rn__sys_unlink(const char *path)
 { SIMPLE(unlink, unlink(path)); }

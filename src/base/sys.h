@@ -69,6 +69,8 @@
     X(openat2, 1, 0)                                                                               \
     X(fstat, 1, 0)                                                                                 \
     X(fstatat, 1, 0)                                                                               \
+    X(readlinkat, 1, 0)                                                                            \
+    X(getdents64, 1, 1)                                                                            \
     X(unlink, 1, 0)                                                                                \
     X(mmap, 1, 0)                                                                                  \
     X(munmap, 1, 0)                                                                                \
@@ -174,6 +176,9 @@ int rn__sys_openat(int dir, const char *path, int flags, mode_t mode);
 int rn__sys_openat2(int dir, const char *path, int flags, unsigned long long resolve);
 int rn__sys_fstat(int fd, struct stat *st);
 int rn__sys_fstatat(int dir, const char *path, struct stat *st, int flags);
+/* The length; the text has no NUL. */
+int rn__sys_readlinkat(int dir, const char *path, char *text, size_t room);
+ssize_t rn__sys_getdents64(int dir, void *buf, size_t len); /* struct dirent64s */
 int rn__sys_unlink(const char *path);
 /* mmap's result travels through *ret: an address is no errno. Anonymous and private, always. */
 int rn__sys_mmap(size_t len, int prot, int flags, void **ret);

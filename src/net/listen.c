@@ -99,14 +99,28 @@ static int check_options(const rn_listen_options *o)
     return rn__socket_options_check(&o->socket);
 }
 
+rn_listener *rn__listener_new(bool is_tcp, int backlog)
+{
+    int n_ports = rn_procs();
+    rn_listener *ln = rn__calloc(1, sizeof *ln + (size_t)n_ports * sizeof ln->ports[0]);
+
+    if (ln == NULL)
+        return NULL;
+    ln->n_ports = n_ports;
+    ln->is_tcp = is_tcp;
+    ln->backlog = backlog;
+    atomic_store(&ln->fd, -1);
+    return ln;
+}
+
 int rn_listen(const char *network, const char *address, const rn_listen_options *options,
               rn_listener **ret)
 {
     static const rn_listen_options defaults;
     const rn_listen_options *o = options == NULL ? &defaults : options;
-    int n_ports = rn_procs(), r;
     rn_listener *ln;
     enum rn__net net;
+    int r;
 
     if (rn__self() == NULL)
         return -EDEADLK;
@@ -115,12 +129,9 @@ int rn_listen(const char *network, const char *address, const rn_listen_options 
         r = check_options(o);
     if (r < 0)
         return r;
-    ln = rn__calloc(1, sizeof *ln + (size_t)n_ports * sizeof ln->ports[0]);
+    ln = rn__listener_new(net != RN__UNIX, backlog_of(o));
     if (ln == NULL)
         return -ENOMEM;
-    ln->n_ports = n_ports;
-    ln->is_tcp = net != RN__UNIX;
-    ln->backlog = backlog_of(o);
     r = -ENOMEM;
     if (net == RN__UNIX && address != NULL && *address != '@' && !o->keep_path) {
         ln->path = rn__malloc(strlen(address) + 1);
@@ -227,7 +238,7 @@ void rn__listener_stop(rn_listener *ln)
         }
     }
     /* Before the close: between close and unlink a new listener could own the path. */
-    if (ln->path != NULL)
+    if (ln->path != NULL && !ln->keep_path)
         (void)rn__sys_unlink(ln->path);
     (void)rn__sys_close(atomic_exchange(&ln->fd, -1));
 }

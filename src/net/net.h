@@ -23,8 +23,9 @@ struct unread;
  *
  *      bit 0 CLOSING   bit 1 READER   bits 2..7 holders   bits 8.. writers, inside or queued
  *
- * A holder sets or asks for something, and neither reads nor writes. The owner sets CLOSING once; nobody enters after that, and the last one to leave readies the
- * closer. The writer who comes when there is none has the turn; the others wait for it in `turns`.
+ * A holder sets or asks for something, and neither reads nor writes. The owner sets CLOSING once;
+ * nobody enters after that, and the last one to leave readies the closer. The writer who comes when
+ * there is none has the turn; the others wait for it in `turns`.
  */
 #define RN__GATE_CLOSING 1U
 #define RN__GATE_READER 2U
@@ -123,7 +124,8 @@ struct rn_listener {
     _Atomic int fd;        /* -1 once stopped */
     bool is_tcp;           /* [C] */
     int backlog;           /* [C] as asked for; -1: opened by somebody else */
-    char *path;            /* unix: what to unlink */
+    char *path;            /* [C] unix: what to unlink */
+    atomic_bool keep_path; /* somebody else listens there too */
     _Atomic uint32_t gate; /* bit 0 CLOSING, above: who is inside, times 2 */
     atomic_bool cancelled;
     _Atomic(struct rn__coro *) closer; /* who stops it; set before CLOSING */
@@ -131,7 +133,10 @@ struct rn_listener {
     struct rn__port ports[];
 };
 
-/* listen.c: inside, a listener is not freed. -ECANCELED once it is being closed. Any thread. */
+/* listen.c: without a descriptor yet. NULL: no memory. Freed by rn__free until it has one. */
+rn_listener *rn__listener_new(bool is_tcp, int backlog);
+
+/* Inside, a listener is not freed. -ECANCELED once it is being closed. Any thread. */
 int rn__listener_enter(rn_listener *ln);
 void rn__listener_leave(rn_listener *ln);
 

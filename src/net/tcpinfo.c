@@ -13,6 +13,7 @@
 
 #include "base/mem.h"
 #include "net/net.h"
+#include "net/procfs.h"
 
 #define NETSTAT_MOST (16 << 10)
 
@@ -107,23 +108,6 @@ int rn_get_tcp_info(rn_conn *conn, rn_tcp_info *ret)
 
 /* ---- listeners ---- */
 
-/* A whole file of /proc, or its first `most` bytes, with a NUL; the caller's to free. */
-static char *read_proc(const char *path, size_t most)
-{
-    int fd = rn__sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-    char *text = fd < 0 ? NULL : rn__malloc(most + 1);
-    size_t len = 0;
-    ssize_t n = 0;
-
-    while (text != NULL && len < most && (n = rn__sys_read(fd, text + len, most - len)) > 0)
-        len += (size_t)n;
-    if (fd >= 0)
-        (void)rn__sys_close(fd);
-    if (text != NULL)
-        text[len] = '\0';
-    return text;
-}
-
 /* The value below `name` of the two lines "TcpExt: name name" and "TcpExt: value value"; or -1. */
 static int64_t netstat_value(const char *text, const char *name)
 {
@@ -148,7 +132,7 @@ static int64_t netstat_value(const char *text, const char *name)
 
 static void fill_system(rn_listener_stats *s)
 {
-    char *text = read_proc("/proc/net/netstat", NETSTAT_MOST);
+    char *text = rn__proc_read("/proc/net/netstat", NETSTAT_MOST);
     const char *at = text == NULL ? "" : text;
 
     s->system_overflows = netstat_value(at, "ListenOverflows");
@@ -160,7 +144,7 @@ static void fill_system(rn_listener_stats *s)
 
 static int somaxconn(void)
 {
-    char *text = read_proc("/proc/sys/net/core/somaxconn", 32);
+    char *text = rn__proc_read("/proc/sys/net/core/somaxconn", 32);
     int n = text == NULL ? -1 : (int)strtol(text, NULL, 10);
 
     rn__free(text);

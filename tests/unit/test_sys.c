@@ -72,6 +72,8 @@ static int one = 1;
     X(openat2, rn__sys_openat2(AT_FDCWD, "/", O_RDONLY, 0))                                        \
     X(fstat, rn__sys_fstat(-1, &room_stat))                                                        \
     X(fstatat, rn__sys_fstatat(AT_FDCWD, "/", &room_stat, 0))                                      \
+    X(readlinkat, rn__sys_readlinkat(-1, "", room, sizeof room))                                   \
+    X(getdents64, rn__sys_getdents64(-1, room, sizeof room))                                       \
     X(unlink, rn__sys_unlink(""))                                                                  \
     X(mmap, rn__sys_mmap(4096, PROT_READ, 0, &room_map))                                           \
     X(munmap, rn__sys_munmap(NULL, 0))                                                             \
