@@ -31,7 +31,8 @@ static const char help[] =
     "outside of DIR can be had, whatever links say, and nothing by a name that starts with a dot.\n"
     "\n"
     "  -l, --listen ADDRESS  host:port, :port, a path with a slash in it, or @name; may be given\n"
-    "                        up to 16 times (default: 127.0.0.1:8080)\n"
+    "                        up to 16 times (default: the sockets of socket activation, as\n"
+    "                        systemd does it, if there are any, else 127.0.0.1:8080)\n"
     "  -p, --procs N         threads (default: the CPUs this process may use)\n"
     "  -m, --max-conns N     connections open at once, for each --listen (default: the descriptor\n"
     "                        limit less 64)\n"
@@ -75,7 +76,7 @@ static void announce(const struct serve *s, int i)
     const char *at = text;
 
     (void)rn_listener_addr(s->listeners[i], text, sizeof text);
-    if (cmd_network(s->addresses[i])[0] == 'u') {
+    if (cmd_network(text)[0] == 'u') {
         fprintf(stderr, "runnel: serving %s on %s\n", s->dir, text);
         return;
     }
@@ -91,8 +92,31 @@ static void announce(const struct serve *s, int i)
                 at, at, at);
 }
 
+/* What the service manager has opened (LISTEN_FDS); may be nothing. */
+static int open_inherited(struct serve *s)
+{
+    int r = 0;
+
+    while (r == 0 && s->n_listeners < MAX_LISTEN) {
+        r = rn_listen_inherited(NULL, s->n_listeners, &s->listeners[s->n_listeners]);
+        if (r == 0)
+            announce(s, s->n_listeners++);
+        else if (r != -ENOENT)
+            cmd_error("cannot listen on inherited descriptor %d: %s", 3 + s->n_listeners,
+                      rn_strerror(r));
+    }
+    return r == -ENOENT ? 0 : r;
+}
+
 static int open_all(struct serve *s, int n)
 {
+    if (n == 0) {
+        int r = open_inherited(s);
+
+        if (r < 0 || s->n_listeners > 0)
+            return r;
+        s->addresses[n++] = "127.0.0.1:8080";
+    }
     for (int i = 0; i < n; i++) {
         int r = cmd_listen(s->addresses[i], NULL, &s->listeners[i]);
 
@@ -108,7 +132,7 @@ static int run(void *arg)
 {
     struct serve *s = arg;
     struct serve_one ones[MAX_LISTEN];
-    int n = s->n_listeners, r;
+    int n_given = s->n_listeners, r;
 
     s->n_listeners = 0;
     r = rn__http_server_open(s->dir, &s->server);
@@ -116,10 +140,10 @@ static int run(void *arg)
         cmd_error("cannot serve %s: %s", s->dir, rn_strerror(r));
         return CMD_FAILED;
     }
-    r = open_all(s, n);
+    r = open_all(s, n_given);
     if (r == 0)
         r = cmd_on_signal(stop, s);
-    for (int i = 0; r == 0 && i < n; i++) {
+    for (int i = 0; r == 0 && i < s->n_listeners; i++) {
         ones[i] = (struct serve_one){.serve = s, .listener = s->listeners[i]};
         rn_waitgroup_add(&s->running, 1);
         r = rn_go_with(&(rn_go_options){.name = "serve"}, serve_one, &ones[i]);
@@ -188,8 +212,6 @@ int cmd_serve(int argc, char **argv)
         return CMD_USAGE;
     }
     s.dir = argv[optind];
-    if (s.n_listeners == 0)
-        s.addresses[s.n_listeners++] = "127.0.0.1:8080";
     cmd_block_signals();
     r = rn_run(&(rn_run_options){.procs = (int)s.procs, .dump_on_sigquit = true}, run, &s);
     if (r < 0)
