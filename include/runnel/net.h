@@ -17,7 +17,8 @@
 extern "C" {
 #endif
 
-/* A connection: a stream over TCP or a unix socket, or one end of a pipe. It has one owner. */
+/* A connection: a stream over TCP or a unix socket, one end of a pipe, or a terminal. It has one
+ * owner. */
 typedef struct rn_conn rn_conn;
 
 /* A listening socket. It has one owner. */
@@ -69,7 +70,11 @@ typedef struct rn_dial_options {
     const char *local; /* address to bind to first, like "127.0.0.2:0"; NULL: the kernel's choice */
     bool delay;        /* leave Nagle on (TCP_NODELAY off) */
     rn_socket_options socket; /* set before it connects */
-    uint64_t reserved[4];     /* zero */
+    int syn_retries;   /* of each attempt (TCP_SYNCNT), 1..127; 0: net.ipv4.tcp_syn_retries */
+    /* Of a host's several addresses the next one is tried, too, when one has not answered for so
+     * long; 0: 250 ms; negative: only when the one before has failed. */
+    rn_time fallback_delay_ns;
+    uint64_t reserved[4]; /* zero */
 } rn_dial_options;
 
 /* How connections find their P. See docs/design/net.md for what was measured. */
@@ -249,13 +254,18 @@ RN_API int rn_serve_listener(rn_listener *ln, const rn_serve_options *options, r
 /*
  * rn_dial - connect
  *   network  as for rn_listen
- *   address  "host:port", a path, "@name"; a name that is no number is looked up in /etc/hosts only
+ *   address  "host:port", a path, "@name"; a host that is no number is looked up (resolve.h)
  *   options  NULL for the defaults
  *   ret      the connection, TCP_NODELAY set; the caller's to close
- * Returns 0; -RN_ENETWORK, -RN_EADDRESS; -ETIME the deadline passed; -ECANCELED; -RN_ENOHOST;
- * -ECONNREFUSED (also where the kernel connected the socket to itself), -ETIMEDOUT, -EADDRNOTAVAIL
- * and all else that connect(2) says; of several addresses the last one's error. *ret is untouched
- * on failure.
+ * Of a host's several addresses, IPv6 and IPv4 in turn, the first that answers wins (RFC 8305): the
+ * next is tried when one fails, or has not answered within options->fallback_delay_ns, and the
+ * losers are closed before it returns.
+ * Returns 0; -RN_ENETWORK, -RN_EADDRESS; -EINVAL a bad option; -ETIME the deadline passed;
+ * -ECANCELED; -RN_ENOHOST, -RN_EDNS as rn_lookup_host; -ECONNREFUSED (also where the kernel
+ * connected the socket to itself), -ETIMEDOUT no answer to the kernel's last try, -ENETUNREACH,
+ * -EHOSTUNREACH, -ECONNRESET, -EADDRNOTAVAIL no such local address, or, which is logged, no free
+ * local port; and all else that connect(2) says. Where all addresses failed it is the error of the
+ * one tried first. *ret is untouched on failure.
  * Effects: as said above. Source: src/net/dial.c
  */
 RN_API int rn_dial(const char *network, const char *address, const rn_dial_options *options,
@@ -318,15 +328,15 @@ RN_API int rn_unread(rn_conn *conn, const void *buf, size_t len);
 
 /*
  * rn_send_file - send part of a file, from the page cache to the socket
- *   conn    socket; queues with other writers
+ *   conn    open stream; queues with other writers
  *   fd      regular file, open for reading; its offset is neither used nor moved
  *   offset  first byte
  *   len     bytes
  * Returns len. -RN_ETRUNCATED the file ended earlier; other errors as rn_write. After an error an
  * unknown part has been sent, and the write side is poisoned if that part is not empty.
  * -EINVAL or -EISDIR for what cannot be sent that way.
- * Effects: as said above; a page that is not in the cache is read from disk while the P waits.
- * Source: src/net/sendfile.c
+ * Effects: as said above; what is not in the page cache is read from disk by rn_offload, not while
+ * the P waits, where the file system can tell. See rn_copy_file. Source: src/net/sendfile.c
  */
 RN_API ssize_t rn_send_file(rn_conn *conn, int fd, off_t offset, size_t len);
 
@@ -450,11 +460,11 @@ RN_API int rn_remote_addr(rn_conn *conn, char *text, size_t len);
 RN_API int rn_wait_fd(int fd, int dirs, rn_time deadline);
 
 /*
- * rn_conn_from_fd - make a connection of a socket or pipe
- *   fd   stream socket or pipe; belongs to the conn on success, and is set non-blocking
+ * rn_conn_from_fd - make a connection of a socket, pipe or terminal
+ *   fd   stream socket, pipe or terminal; belongs to the conn on success, and is set non-blocking
  *   ret  the connection; the caller's to close
- * Returns 0; -ENOTSUP neither a stream socket nor a pipe; -EPERM one of 0, 1, 2, which are shared
- * with other processes; -EBADF, -ENOMEM. *ret is untouched on failure, and fd stays the caller's.
+ * Returns 0; -ENOTSUP none of these; -EPERM one of 0, 1, 2, which are shared with other
+ * processes; -EBADF, -ENOMEM. *ret is untouched on failure, and fd stays the caller's.
  * Effects: does not switch. Source: src/net/conn.c
  */
 RN_API int rn_conn_from_fd(int fd, rn_conn **ret);

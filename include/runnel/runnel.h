@@ -5,9 +5,12 @@
 #define RUNNEL_RUNNEL_H
 
 #include <runnel/base.h>
+#include <runnel/bufio.h>
+#include <runnel/copy.h>
 #include <runnel/net.h>
 #include <runnel/process.h>
 #include <runnel/sockopt.h>
+#include <runnel/resolve.h>
 #include <runnel/sync.h>
 #include <runnel/task.h>
 

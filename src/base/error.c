@@ -19,12 +19,15 @@ struct own_error {
 static const struct own_error own_errors[] = {
     OWN(RN_EADDRESS) = {"RN_EADDRESS", "malformed address (want host:port, :port, path or @name)"},
     OWN(RN_ENETWORK) = {"RN_ENETWORK", "unknown network (want tcp, tcp4, tcp6 or unix)"},
-    OWN(RN_ENOHOST) = {"RN_ENOHOST", "no such host (neither a number nor in /etc/hosts)"},
+    OWN(RN_ENOHOST) = {"RN_ENOHOST", "no such host"},
     OWN(RN_ETRUNCATED) = {"RN_ETRUNCATED", "file became shorter while it was sent"},
     OWN(RN_EHTTP) = {"RN_EHTTP", "malformed HTTP message"},
     OWN(RN_EFORGOTTEN) = {"RN_EFORGOTTEN", "cancelled, and the offloaded call forgotten"},
     OWN(RN_EFDSETSIZE) = {"RN_EFDSETSIZE",
                           "descriptor too large for select (1024): use RN_POLLER=epoll or poll"},
+    OWN(RN_EDNS) = {"RN_EDNS", "name servers failed or did not answer"},
+    OWN(RN_ELONG) = {"RN_ELONG", "line longer than its limit"},
+    OWN(RN_EPARTIAL) = {"RN_EPARTIAL", "stream ended in the middle"},
 };
 
 _Static_assert(RN_COUNT_OF(own_errors) == RN_EEND - RN_EBASE, "each RN_E has a name and a text");
@@ -52,6 +55,8 @@ const char *rn_strerror(ssize_t result)
         return own->text;
     if (e == ETIME)
         return "deadline passed";
+    if (e == EADDRNOTAVAIL) /* libc's text tells only of the first of its causes */
+        return "address is not this machine's, or no local port is free";
     /* strerrordesc_np: constant texts, neither locale nor a per-thread buffer. */
     text = e > 0 && e < RN_EBASE ? strerrordesc_np((int)e) : NULL;
     return text == NULL ? "unknown error" : text;

@@ -1,8 +1,8 @@
 /*
  * addr.c - addresses as text and as struct sockaddr
  *
- * "host:port", ":port", "[v6]:port", a path, "@abstract". Names are looked up in /etc/hosts only:
- * a resolver that blocks has no place on a P, and one that does not is a library of its own.
+ * "host:port", ":port", "[v6]:port", a path, "@abstract". Names are looked up in /etc/hosts; what
+ * is not there is resolve.c's to ask for.
  */
 #include <arpa/inet.h>
 #include <net/if.h>
@@ -14,13 +14,7 @@
 #include "base/mem.h"
 #include "net/net.h"
 
-#define HOST_ROOM 256
 #define HOSTS_MOST (64 << 10)
-
-struct host_port {
-    char host[HOST_ROOM];
-    uint16_t port;
-};
 
 int rn__net_parse(const char *network, enum rn__net *ret)
 {
@@ -53,7 +47,7 @@ static int parse_port(const char *text, uint16_t *ret)
     return 0;
 }
 
-static int split(const char *text, struct host_port *ret)
+static int split(const char *text, struct rn__host_port *ret)
 {
     const char *colon = strrchr(text, ':'), *from = text, *to = colon;
 
@@ -96,7 +90,7 @@ static struct rn__addr from_v6(struct in6_addr ip, uint16_t port, uint32_t scope
 /* A number of either family: 1, or 0 where it is none. */
 static int from_number(enum rn__net net, const char *host, uint16_t port, struct rn__addr *ret)
 {
-    char bare[HOST_ROOM];
+    char bare[RN__HOST_ROOM];
     const char *percent = strchr(host, '%');
     struct in_addr v4;
     struct in6_addr v6;
@@ -107,7 +101,7 @@ static int from_number(enum rn__net net, const char *host, uint16_t port, struct
         return 1;
     }
     (void)snprintf(bare, sizeof bare, "%.*s",
-                   percent == NULL ? HOST_ROOM - 1 : (int)(percent - host), host);
+                   percent == NULL ? RN__HOST_ROOM - 1 : (int)(percent - host), host);
     if (percent != NULL) {
         scope = if_nametoindex(percent + 1);
         if (scope == 0)
@@ -168,7 +162,7 @@ static int read_hosts(char **ret)
     return 0;
 }
 
-static int from_hosts(enum rn__net net, const struct host_port *hp, struct rn__addr *ret)
+static int from_hosts(enum rn__net net, const struct rn__host_port *hp, struct rn__addr *ret)
 {
     char *text, *save, *line;
     const char *address;
@@ -201,22 +195,59 @@ static int from_path(const char *text, struct rn__addr *ret)
     return 1;
 }
 
-int rn__addr_resolve(enum rn__net net, const char *text, bool passive, struct rn__addr *ret)
+/* Such a name is a number that somebody mistyped, or an old way of writing one ("127.1", "0x7f.1"),
+ * which libc's resolver would understand, and whoever filters addresses would not. */
+static bool ends_in_number(const char *host)
 {
-    struct host_port hp;
+    size_t len = strlen(host);
+    const char *last;
+
+    if (len > 0 && host[len - 1] == '.')
+        len--;
+    last = memrchr(host, '.', len);
+    last = last == NULL ? host : last + 1;
+    if (strncasecmp(last, "0x", 2) == 0)
+        return true;
+    return strspn(last, "0123456789") >= (size_t)(host + len - last);
+}
+
+int rn__addr_host(enum rn__net net, const struct rn__host_port *hp, struct rn__addr *ret)
+{
+    int r = from_number(net, hp->host, hp->port, ret);
+    struct rn__addr other;
+
+    if (r != 0)
+        return r;
+    if (strchr(hp->host, ':') != NULL || ends_in_number(hp->host) ||
+        from_number(RN__TCP, hp->host, hp->port, &other) != 0)
+        return -RN_ENOHOST;
+    r = from_hosts(net, hp, ret);
+    return r == -RN_ENOHOST ? 0 : r;
+}
+
+int rn__addr_known(enum rn__net net, const char *text, bool passive, struct rn__addr *ret,
+                   struct rn__host_port *name)
+{
     int r;
 
     if (text == NULL)
         return -RN_EADDRESS;
     if (net == RN__UNIX)
         return from_path(text, ret);
-    r = split(text, &hp);
+    r = split(text, name);
     if (r < 0)
         return r;
-    if (hp.host[0] == '\0')
-        return from_nothing(net, hp.port, passive, ret);
-    r = from_number(net, hp.host, hp.port, ret);
-    return r != 0 ? r : from_hosts(net, &hp, ret);
+    if (name->host[0] == '\0')
+        return from_nothing(net, name->port, passive, ret);
+    return rn__addr_host(net, name, ret);
+}
+
+int rn__addr_resolve(enum rn__net net, const char *text, bool passive, struct rn__addr *ret)
+{
+    struct rn__host_port name;
+    int r = rn__addr_known(net, text, passive, ret, &name);
+
+    return r == 0 ? -RN_ENOHOST : r;
 }
 
 static int format_unix(const struct rn__addr *a, char *text, size_t len)

@@ -12,6 +12,8 @@
  */
 #include <limits.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -108,6 +110,13 @@ static int socket_kind(int fd, bool *is_tcp)
     return type == SOCK_STREAM ? 0 : -ENOTSUP;
 }
 
+static bool is_terminal(int fd, const struct stat *st)
+{
+    struct termios t;
+
+    return S_ISCHR(st->st_mode) && rn__sys_ioctl(fd, TCGETS, &t) == 0;
+}
+
 int rn_conn_from_fd(int fd, rn_conn **ret)
 {
     bool is_tcp = false;
@@ -122,7 +131,7 @@ int rn_conn_from_fd(int fd, rn_conn **ret)
         return r;
     if (fd <= STDERR_FILENO)
         return -EPERM;
-    if (!S_ISSOCK(st.st_mode) && !S_ISFIFO(st.st_mode))
+    if (!S_ISSOCK(st.st_mode) && !S_ISFIFO(st.st_mode) && !is_terminal(fd, &st))
         return -ENOTSUP;
     if (S_ISSOCK(st.st_mode) && (r = socket_kind(fd, &is_tcp)) < 0)
         return r;
@@ -137,6 +146,7 @@ int rn_conn_from_fd(int fd, rn_conn **ret)
         return r;
     }
     c->w.may_be_shared = true;
+    c->is_pipe = S_ISFIFO(st.st_mode);
     *ret = c;
     return 0;
 }
@@ -148,7 +158,7 @@ int rn_conn_fd(rn_conn *conn)
 
 /* ---- the gate ---- */
 
-static int enter_read(rn_conn *c)
+int rn__conn_enter_read(rn_conn *c)
 {
     uint32_t gate = atomic_load_explicit(&c->gate, memory_order_relaxed);
     int r;
@@ -285,41 +295,62 @@ static ssize_t try_read(rn_conn *c, const struct iovec *iov, int n)
                         : rn__sys_read(c->w.fd, iov->iov_base, iov->iov_len);
 }
 
-static ssize_t read_some(rn_conn *c, const struct iovec *iov, int n, size_t room)
+/* One try: -EAGAIN also where a try is known to be in vain. */
+static inline ssize_t read_once(rn_conn *c, const struct iovec *iov, int n, size_t room)
 {
     const unsigned no_skip = RN__RDHUP | RN__HUP | RN__ERR | RN__PRI;
+    ssize_t got;
 
+    if (RN_UNLIKELY(atomic_load_explicit(&c->read_closed, memory_order_acquire)))
+        return 0;
+    if (c->drained && !rn__iowait_ready(&c->w, RN__READ))
+        return -EAGAIN;
+    c->drained = false;
+    rn__iowait_clear(&c->w, RN__READ);
+    got = try_read(c, iov, n);
+    if (RN_LIKELY(got > 0)) {
+        c->drained = c->is_tcp && (size_t)got < room && !(rn__iowait_seen(&c->w) & no_skip);
+    } else if (got != -EAGAIN) {
+        c->saw_eof = got == 0;
+        c->failed |= got < 0;
+    }
+    return got;
+}
+
+int rn__conn_wait_read(rn_conn *c)
+{
+    int r = rn__iowait_wait(&c->w, RN__READ, &wait_read);
+
+    if (r == 0)
+        c->drained = false;
+    return r;
+}
+
+static ssize_t read_some(rn_conn *c, const struct iovec *iov, int n, size_t room)
+{
     for (;;) {
+        ssize_t got = read_once(c, iov, n, room);
         int r;
 
-        if (RN_UNLIKELY(atomic_load_explicit(&c->read_closed, memory_order_acquire)))
-            return 0;
-        if (!c->drained || rn__iowait_ready(&c->w, RN__READ)) {
-            ssize_t got;
-
-            c->drained = false;
-            rn__iowait_clear(&c->w, RN__READ);
-            got = try_read(c, iov, n);
-            if (RN_LIKELY(got > 0)) {
-                c->drained = c->is_tcp && (size_t)got < room && !(rn__iowait_seen(&c->w) & no_skip);
-                return got;
-            }
-            if (got != -EAGAIN) {
-                c->saw_eof = got == 0;
-                c->failed |= got < 0;
-                return got;
-            }
-        }
-        r = rn__iowait_wait(&c->w, RN__READ, &wait_read);
+        if (RN_LIKELY(got != -EAGAIN))
+            return got;
+        r = rn__conn_wait_read(c);
         if (r < 0)
             return r;
-        c->drained = false;
     }
+}
+
+ssize_t rn__conn_try_read(rn_conn *c, void *buf, size_t len)
+{
+    struct iovec iov = {.iov_base = buf, .iov_len = len};
+
+    return RN_UNLIKELY(c->unread != NULL && !c->read_closed) ? (ssize_t)take_unread(c, &iov, 1)
+                                                             : read_once(c, &iov, 1, len);
 }
 
 static ssize_t read_vector(rn_conn *conn, const struct iovec *iov, int n, size_t room)
 {
-    ssize_t got = enter_read(conn);
+    ssize_t got = rn__conn_enter_read(conn);
 
     if (got < 0)
         return got;
@@ -374,6 +405,19 @@ static ssize_t try_write(rn_conn *c, const struct iovec *iov, int n, int flags)
         return c->is_socket ? rn__sys_sendmsg(c->w.fd, &m, flags) : rn__sys_writev(c->w.fd, iov, n);
     return c->is_socket ? rn__sys_send(c->w.fd, iov->iov_base, iov->iov_len, flags)
                         : rn__sys_write(c->w.fd, iov->iov_base, iov->iov_len);
+}
+
+ssize_t rn__conn_try_write(rn_conn *c, const void *buf, size_t len)
+{
+    struct iovec iov = {.iov_base = (void *)buf, .iov_len = len};
+
+    rn__iowait_clear(&c->w, RN__WRITE);
+    return try_write(c, &iov, 1, 0);
+}
+
+int rn__conn_wait_write(rn_conn *c)
+{
+    return rn__iowait_wait(&c->w, RN__WRITE, &wait_write);
 }
 
 /* One try with waiting: > 0 bytes, or an error that is final. */

@@ -207,7 +207,7 @@ static int explain(void *arg)
     else if (x->error == -EADDRINUSE)
         explain_tcp_use(x);
     else if (x->error == -EADDRNOTAVAIL && !is_unix)
-        add(x, ": no interface of this machine has it");
+        add(x, " (no interface has it)"); /* a listener needs no local port */
     else if (x->error == -EACCES && !is_unix)
         add(x, ": low ports are for root, or with CAP_NET_BIND_SERVICE");
     return 0;

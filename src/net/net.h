@@ -7,6 +7,7 @@
 #define RN_NET_NET_H
 
 #include <runnel/net.h>
+#include <runnel/resolve.h>
 #include <runnel/sync.h>
 #include <sys/un.h>
 #include <netinet/in.h>
@@ -53,7 +54,8 @@ struct rn_conn {
     struct rn__msg arrive;         /* a new one, on its way to the P that is to be its home */
     size_t stack_bytes;            /* of the handler */
     uint16_t lingered_kib;         /* thrown away so far */
-    bool is_socket;                /* [C] else a pipe */
+    bool is_socket;                /* [C] else a pipe or a terminal */
+    bool is_pipe;                  /* [C] */
     bool is_tcp;                   /* [C] */
     bool resting;                  /* [reader] a handler waits for it to become readable */
     bool drained;                  /* [reader] the last read left nothing, and no edge came since */
@@ -69,12 +71,19 @@ _Static_assert(sizeof(struct rn_conn) <= RN__SLOT_BYTES, "a conn fits its slot")
 /* conn.c */
 int rn__conn_new(int fd, bool is_socket, bool is_tcp, rn_conn **ret);
 void rn__conn_init(rn_conn *c, int fd, bool is_socket, bool is_tcp); /* on a slot */
+int rn__conn_enter_read(rn_conn *c); /* then rn__conn_leave(c, RN__GATE_READER) */
 int rn__conn_enter_write(rn_conn *c);
 void rn__conn_leave(rn_conn *c, uint32_t who);
 /* Keeps it open until rn__conn_leave(c, RN__GATE_HOLDER): 0, -ECANCELED, -EDEADLK, -EBUSY. */
 int rn__conn_hold(rn_conn *c);
 /* As rn_writev, with MSG_MORE or such; no zero-length call. */
 ssize_t rn__conn_write(rn_conn *c, const struct iovec *iov, int n, int flags);
+/* For who is inside: one try each, which may say -EAGAIN; and the wait that comes after that. A
+ * read takes unread bytes first. */
+ssize_t rn__conn_try_read(rn_conn *c, void *buf, size_t len);
+ssize_t rn__conn_try_write(rn_conn *c, const void *buf, size_t len);
+int rn__conn_wait_read(rn_conn *c);
+int rn__conn_wait_write(rn_conn *c);
 size_t rn__conn_pending(rn_conn *c); /* bytes already in user space */
 void rn__unread_free(rn_conn *c);
 void rn__conn_drop(struct rn__iowait *w);
@@ -171,15 +180,44 @@ struct rn__addr {
     };
 };
 
-#define RN__ADDRS 4 /* of one name; a name of this machine's /etc/hosts seldom has more than two */
+#define RN__ADDRS 4  /* of one name in this machine's /etc/hosts: it seldom has more than two */
+#define RN__NAMED 16 /* of one name that a resolver knows */
+#define RN__HOST_ROOM 256
 
 enum rn__net { RN__TCP, RN__TCP4, RN__TCP6, RN__UNIX };
 
+struct rn__host_port {
+    char host[RN__HOST_ROOM];
+    uint16_t port;
+};
+
 int rn__net_parse(const char *network, enum rn__net *ret);
 /* Up to RN__ADDRS addresses; the number, or -RN_EADDRESS, -RN_ENOHOST. `passive`: an empty host
- * means every address of this machine, else it means this machine. */
+ * means every address of this machine, else it means this machine. Asks no resolver. */
 int rn__addr_resolve(enum rn__net net, const char *text, bool passive, struct rn__addr *ret);
+/* The same, but 0 for a name that a resolver may know. */
+int rn__addr_known(enum rn__net net, const char *text, bool passive, struct rn__addr *ret,
+                   struct rn__host_port *name);
+/* A number, or a name in /etc/hosts: as rn__addr_known. */
+int rn__addr_host(enum rn__net net, const struct rn__host_port *hp, struct rn__addr *ret);
 int rn__addr_format(const struct rn__addr *a, char *text, size_t len);
 bool rn__addr_equal(const struct rn__addr *a, const struct rn__addr *b);
+
+/* resolve.c: up to RN__NAMED addresses of a name, in the order to try them: the number, or the
+ * errors of rn_lookup_host. In a coroutine. */
+int rn__resolve(enum rn__net net, const struct rn__host_port *name, rn_time deadline,
+                struct rn__addr *ret);
+
+/* dial.c, for race.c: one attempt. *conn NULL: it begins; else it goes on. 0: *conn is connected.
+ * -ETIME: `until` (0: none) has passed; where *conn is not NULL it may go on later. Other errors:
+ * there is no connection, *conn is NULL. */
+struct rn__dial {
+    enum rn__net net;
+    const rn_dial_options *options;
+};
+int rn__dial_try(const struct rn__dial *d, const struct rn__addr *a, rn_time until, rn_conn **conn);
+
+/* race.c: several addresses, 2..RN__NAMED; they are put in the order in which they are tried. */
+int rn__dial_race(const struct rn__dial *d, struct rn__addr *addrs, int n, rn_conn **ret);
 
 #endif

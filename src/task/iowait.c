@@ -4,6 +4,7 @@
 #include "task/iowait.h"
 
 #include "base/sys.h"
+#include "task/follow.h"
 #include "task/proc.h"
 
 /* How soon a rest that ran out of memory is tried again. */
@@ -522,6 +523,7 @@ void rn__iowait_cancel(struct rn__iowait *w)
 {
     atomic_fetch_or(&w->life, 1);
     wake_both(w);
+    rn__tell_followers(w);
 }
 
 bool rn__iowait_cancel_if(uint32_t index, uint32_t generation)
@@ -537,6 +539,7 @@ bool rn__iowait_cancel_if(uint32_t index, uint32_t generation)
             return false;
     while (!atomic_compare_exchange_weak(&w->life, &life, life | 1));
     wake_both(w);
+    rn__tell_followers(w);
     return true;
 }
 

@@ -88,15 +88,15 @@ class Peer:
         return c
 
 
-def forwarder(peer):
-    f = Program(example("forward"), "127.0.0.1:PORT", peer.address)
+def forwarder(peer, name="forward"):
+    f = Program(example(name), "127.0.0.1:PORT", peer.address)
     peer.accept().close()  # of the connection that waited for it to listen
     return f
 
 
-def test_example_forward_passes_each_end_on_by_itself():
+def check_each_end_is_passed_on_by_itself(name):
     data = os.urandom(1 << 20)
-    with Peer() as peer, forwarder(peer) as f:
+    with Peer() as peer, forwarder(peer, name) as f:
         for client_first in (True, False):
             with f.connect() as c, peer.accept() as p:
                 first, second = (c, p) if client_first else (p, c)
@@ -108,6 +108,41 @@ def test_example_forward_passes_each_end_on_by_itself():
                 t.start()
                 assert read_all(first) == data
                 t.join()
+
+
+def test_example_forward_passes_each_end_on_by_itself():
+    check_each_end_is_passed_on_by_itself("forward")
+
+
+def test_example_proxy_passes_each_end_on_by_itself():
+    check_each_end_is_passed_on_by_itself("proxy")
+
+
+def test_example_proxy_ends_both_ways_at_an_error_and_tells():
+    with Peer() as peer, forwarder(peer, "proxy") as f:
+        for client_first in (True, False):
+            with f.connect() as c, peer.accept() as p:
+                first, second = (c, p) if client_first else (p, c)
+                first.sendall(b"x")
+                assert second.recv(1) == b"x"
+                first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                first.close()
+                assert read_all(second) == b""
+            until(lambda n=1 if client_first else 2: f.stderr().count("reset") >= n, "not told")
+
+
+def test_example_proxy_splices_bulk():
+    data = os.urandom(16 << 20)
+    with Peer() as peer, forwarder(peer, "proxy") as f:
+        with f.connect() as c, peer.accept() as p:
+            t = threading.Thread(target=lambda: (c.sendall(data), c.shutdown(socket.SHUT_WR)))
+            t.start()
+            time.sleep(0.2)  # until every buffer on the way is full
+            assert read_all(p) == data
+            t.join()
+        until(lambda: f"up {len(data)} bytes" in f.stderr(), "not told")
+        told = re.search(f"up {len(data)} bytes, spliced ([0-9]+), lost 0: ended", f.stderr())
+        assert told and int(told[1]) > 0, f.stderr()
 
 
 def test_example_forward_passes_resets_on():

@@ -415,9 +415,9 @@ RN_CORO_TEST(other_failures_are_explained_too)
 
     CHECK_STR(explain_failed_listen("tcp", "nonsense"),
               "nonsense: malformed address (want host:port, :port, path or @name)");
-    CHECK_STR(
-        explain_failed_listen("tcp", "192.0.2.99:80"),
-        "192.0.2.99:80: Cannot assign requested address: no interface of this machine has it");
+    CHECK_STR(explain_failed_listen("tcp", "192.0.2.99:80"),
+              "192.0.2.99:80: address is not this machine's, or no local port is free (no "
+              "interface has it)");
     CHECK_STR(explain("tcp", ":80", -EACCES), ":80: Permission denied: low ports are for root, or "
                                               "with CAP_NET_BIND_SERVICE");
     CHECK_STR(explain("unix", "/x", -EACCES), "/x: Permission denied");

@@ -33,7 +33,7 @@ RN_CORO_TEST(malformed_addresses_and_networks_are_refused)
     CHECK_EQ(rn_listen("udp", ":0", NULL, &ln), -RN_ENETWORK);
     CHECK_EQ(rn_dial(NULL, ":0", NULL, &c), -RN_ENETWORK);
     CHECK_EQ(rn_listen("tcp4", "[::1]:0", NULL, &ln), -RN_ENOHOST);
-    CHECK_EQ(rn_dial("tcp", "no.such.host.invalid:80", NULL, &c), -RN_ENOHOST);
+    CHECK_EQ(rn_dial("tcp", "1.2.3:80", NULL, &c), -RN_ENOHOST);
     CHECK_EQ(rn_listen("tcp", ":0", &(rn_listen_options){.reserved = {1}}, &ln), -EINVAL);
     CHECK_EQ(rn_dial("tcp", ":1", &(rn_dial_options){.reserved = {1}}, &c), -EINVAL);
     CHECK(ln == NULL && c == NULL);

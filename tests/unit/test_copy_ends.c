@@ -1,0 +1,254 @@
+/*
+ * test_copy_ends.c - copies: how they end, what they report, and where they could lose bytes
+ */
+#include "copy_test.h"
+
+/* ---- ends and errors ---- */
+
+RN_CORO_TEST(each_direction_ends_by_itself)
+{
+    for (int first = 0; first < 2; first++) {
+        struct chain up, down = {0};
+        struct feed f = {.len = MIB, .piece = 100000};
+
+        open_chain(&up, "tcp", "tcp");
+        down = (struct chain){.src = up.dst, .dst = up.src};
+        start_copy(&up);
+        start_copy(&down);
+        /* One end says its last word, and gets 1 MiB afterwards. */
+        CHECK_EQ(rn_write(first ? up.far : up.near, "ask", 3), 3);
+        CHECK_OK(rn_close_write(first ? up.far : up.near));
+        wait_copy(first ? &down : &up);
+        CHECK_EQ((first ? &down : &up)->result, 3);
+        CHECK_OK(rn_close_write(first ? up.src : up.dst));
+        f.conn = first ? up.near : up.far;
+        start_feed(&f);
+        expect(first ? up.far : up.near, 0, f.len);
+        wait_copy(first ? &up : &down);
+        CHECK_EQ((first ? &up : &down)->result, (ssize_t)f.len);
+        CHECK_OK(rn_close_write(first ? up.dst : up.src));
+        expect_end(first ? up.far : up.near);
+        CHECK_OK(rn_waitgroup_wait(&f.done));
+        close_chain(&up);
+    }
+}
+
+static void reset(rn_conn *conn)
+{
+    struct linger hard = {.l_onoff = 1, .l_linger = 0};
+
+    CHECK_EQ(setsockopt(rn_conn_fd(conn), SOL_SOCKET, SO_LINGER, &hard, sizeof hard), 0);
+    rn_close(conn);
+}
+
+RN_CORO_TEST(a_reset_of_the_source_is_told)
+{
+    struct chain c;
+
+    open_chain(&c, "tcp", "tcp");
+    start_copy(&c);
+    reset(c.near);
+    c.near = NULL;
+    wait_copy(&c);
+    CHECK_EQ(c.result, -ECONNRESET);
+    CHECK_EQ(c.report.failed, RN_COPY_SRC);
+    CHECK_EQ(c.report.lost, 0);
+    CHECK_EQ(rn_write(c.dst, "x", 1), 1); /* dst is as good as ever */
+    close_chain(&c);
+}
+
+RN_CORO_TEST(a_reset_of_the_receiver_is_told_and_what_was_lost_counted)
+{
+    static const char *const outs[] = {"tcp", "pipe", "unix"};
+
+    for (int o = 0; o < 3; o++) {
+        struct chain c;
+        struct feed f;
+
+        open_stuck(&c, &f, "tcp", outs[o]);
+        if (o == 0)
+            reset(c.far);
+        else
+            rn_close(c.far);
+        c.far = NULL;
+        wait_copy(&c);
+        CHECK(c.result == -ECONNRESET || c.result == -EPIPE);
+        CHECK_EQ(c.report.failed, RN_COPY_DST);
+        CHECK(c.report.by_splice > 0);
+        CHECK(o == 1 ? c.report.lost == 0 : c.report.lost > 0);
+        CHECK(rn_write(c.dst, "x", 1) < 0);
+        close_stuck(&c, &f);
+    }
+}
+
+/* What one copy left in its pipe must not come out in the next. */
+RN_CORO_TEST_ON(bytes_left_in_a_pipe_never_reach_the_next_copy, 1)
+{
+    int fds = 0;
+
+    for (int round = 0; round < 3; round++) {
+        struct chain c;
+        struct feed f;
+
+        open_stuck(&c, &f, "tcp", "tcp");
+        CHECK(c.report.bytes != 0);
+        rn_cancel(c.dst);
+        wait_copy(&c);
+        CHECK(c.report.lost > 0);
+        close_stuck(&c, &f);
+
+        open_chain(&c, "tcp", "tcp");
+        f = (struct feed){.len = 8 * MIB, .piece = MIB};
+        fill_source(&c, &f);
+        start_copy(&c);
+        expect(c.far, 0, f.len);
+        wait_copy(&c);
+        CHECK_OK(rn_waitgroup_wait(&f.done));
+        CHECK(c.report.by_splice > 0);
+        CHECK_EQ(rn_write(c.dst, "", 1), 1);
+        close_chain(&c);
+        CHECK_OK(rn_sleep(RN_MILLISECOND));
+        if (round == 0)
+            fds = rntest_count_fds();
+        CHECK_EQ(rntest_count_fds(), fds); /* one pipe is kept, not one more each time */
+    }
+}
+
+RN_CORO_TEST(deadlines_of_both_ends_hold)
+{
+    struct chain c;
+    struct feed f;
+
+    open_chain(&c, "tcp", "tcp");
+    rn_set_read_deadline(c.src, rn_after(20 * RN_MILLISECOND));
+    CHECK_EQ(rn_copy(c.dst, c.src, &c.report), -ETIME);
+    CHECK_EQ(c.report.failed, RN_COPY_SRC);
+    rn_set_read_deadline(c.src, 0);
+    CHECK_EQ(rn_write(c.near, "x", 1), 1);
+    CHECK_EQ(rn_copy_n(c.dst, c.src, 1, NULL), 1); /* usable */
+    rn_set_write_deadline(c.dst, rn_after(-1));
+    CHECK_EQ(rn_write(c.near, "x", 1), 1);
+    CHECK_EQ(rn_copy(c.dst, c.src, &c.report), -ETIME);
+    CHECK_EQ(c.report.failed, RN_COPY_DST);
+    CHECK_EQ(c.report.lost, 1);
+    close_chain(&c);
+
+    open_stuck(&c, &f, "tcp", "tcp");
+    rn_set_write_deadline(c.dst, rn_after(20 * RN_MILLISECOND));
+    wait_copy(&c);
+    CHECK_EQ(c.result, -ETIME);
+    CHECK_EQ(c.report.failed, RN_COPY_DST);
+    CHECK(c.report.lost > 0);
+    rn_set_write_deadline(c.dst, 0);
+    CHECK_EQ(rn_write(c.dst, "x", 1), -ETIME); /* there is a hole: poisoned */
+    close_stuck(&c, &f);
+}
+
+RN_CORO_TEST(a_cancel_of_either_end_ends_it_wherever_it_waits)
+{
+    static const char *const outs[] = {"tcp", "pipe"};
+
+    for (int which = 0; which < 2; which++)
+        for (int o = 0; o < 2; o++) {
+            struct chain c;
+            struct feed f;
+
+            open_stuck(&c, &f, "tcp", outs[o]); /* waits for dst */
+            rn_cancel(which ? c.src : c.dst);
+            wait_copy(&c);
+            CHECK_EQ(c.result, -ECANCELED);
+            CHECK_EQ(c.report.failed, which ? RN_COPY_SRC : RN_COPY_DST);
+            close_stuck(&c, &f);
+
+            open_chain(&c, "tcp", outs[o]);
+            start_copy(&c);
+            CHECK_OK(rn_sleep(5 * RN_MILLISECOND)); /* waits for src */
+            rn_cancel(which ? c.src : c.dst);
+            wait_copy(&c);
+            CHECK_EQ(c.result, -ECANCELED);
+            CHECK_EQ(c.report.failed, which ? RN_COPY_SRC : RN_COPY_DST);
+            close_chain(&c);
+        }
+}
+
+RN_CORO_TEST(a_cancel_just_as_it_begins_is_not_missed)
+{
+    for (int i = 0; i < 300; i++) {
+        struct chain c;
+
+        open_chain(&c, "unix", "unix");
+        start_copy(&c);
+        for (int spin = 0; spin < i * 20; spin++)
+            __asm__ volatile("");
+        rn_cancel(i % 2 ? c.src : c.dst);
+        wait_copy(&c);
+        CHECK_EQ(c.result, -ECANCELED);
+        close_chain(&c);
+    }
+}
+
+RN_CORO_TEST(closing_the_source_ends_a_copy_that_waits_for_the_receiver)
+{
+    struct chain c;
+    struct feed f;
+
+    open_stuck(&c, &f, "tcp", "tcp");
+    rn_close(c.src); /* waits until the copy has left */
+    c.src = NULL;
+    wait_copy(&c);
+    CHECK_EQ(c.result, -ECANCELED);
+    close_stuck(&c, &f);
+}
+
+RN_CORO_TEST(a_copy_that_waits_holds_neither_buffer_nor_pipe)
+{
+    enum { FLOWS = 50 };
+    static struct chain c[FLOWS];
+    int before;
+
+    for (int i = 0; i < FLOWS; i++) {
+        open_chain(&c[i], "unix", "unix");
+        start_copy(&c[i]);
+    }
+    before = rntest_count_fds();
+    for (int i = 0; i < FLOWS; i++) {
+        struct feed f = {.conn = c[i].near, .len = 4 * MIB, .piece = MIB, .stays_open = true};
+
+        start_feed(&f);
+        expect(c[i].far, 0, f.len);
+        CHECK_OK(rn_waitgroup_wait(&f.done));
+    }
+    CHECK(rntest_count_fds() <= before + 2 * 2 * 4); /* kept ones: at most 4 a P */
+    for (int i = 0; i < FLOWS; i++) {
+        rn_cancel(c[i].src);
+        wait_copy(&c[i]);
+        close_chain(&c[i]);
+    }
+}
+
+static int copy_once(void *arg)
+{
+    struct chain c;
+    struct feed f = {.len = 8 * MIB, .piece = MIB};
+
+    (void)arg;
+    open_chain(&c, "tcp", "tcp");
+    fill_source(&c, &f);
+    start_copy(&c);
+    expect(c.far, 0, f.len);
+    wait_copy(&c);
+    CHECK_OK(rn_waitgroup_wait(&f.done));
+    CHECK(c.report.by_splice > 0);
+    close_chain(&c);
+    return 0;
+}
+
+RN_TEST(nothing_is_kept_beyond_the_run)
+{
+    int before = rntest_count_fds();
+
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(rn_run(NULL, copy_once, NULL), 0);
+        CHECK_EQ(rntest_count_fds(), before);
+    }
+}
