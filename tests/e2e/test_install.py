@@ -38,9 +38,9 @@ def test_installed_it_serves_c_and_cxx_shared_and_static():
         os.environ["LD_LIBRARY_PATH"] = os.path.dirname(lib)
         compile_and_run(root, "cc", "shared.c", C_PROGRAM, *flags)
         compile_and_run(root, "c++", "shared.cc", C_PROGRAM, "-std=c++17", *flags)
-        static = [f for f in flags if not f.startswith("-l")]
-        compile_and_run(root, "cc", "static.c", C_PROGRAM, "-static", *static,
-                        lib.replace(".so", ".a"), "-lpthread")
+        static = subprocess.run(["pkg-config", "--static", "--cflags", "--libs", "runnel"], env=env, check=True,
+                                capture_output=True, text=True).stdout.split()
+        compile_and_run(root, "cc", "static.c", C_PROGRAM, "-static", *static)
         for header in os.listdir(os.path.join(root, "usr/local/include/runnel")):
             source = f"#include <runnel/{header}>\nint main() {{ return 0; }}\n"
             compile_and_run(root, "cc", "alone.c", source, *flags)

@@ -17,7 +17,8 @@ FLAGS = ["-std=gnu17", "-D_GNU_SOURCE", '-DRN_VERSION="lto"', "-O2", "-I" + os.p
 
 def sources():
     files = [f for layer in ("base", "poll", "task", "sync", "net")
-             for f in sorted(glob.glob(os.path.join(ROOT, "src", layer, "*.c")))]
+             for f in sorted(glob.glob(os.path.join(ROOT, "src", layer, "*.c")))
+             if not f.endswith("poller_uring.c")]  # as a build without liburing
     return [*files, os.path.join(ROOT, "src/task", f"switch_{platform.machine()}.S")]
 
 

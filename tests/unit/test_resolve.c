@@ -244,12 +244,12 @@ RN_TEST(a_dial_does_not_wait_for_libc_beyond_its_deadline_or_cancel)
 
     rntest_new_network();
     rntest_loopback_up();
-    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+    if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0)
         RN_TEST_SKIP("not permitted to make a mount namespace");
     file = mkstemp(path);
     CHECK_EQ(write(file, text, sizeof text - 1), (ssize_t)sizeof text - 1);
     close(file);
-    CHECK_EQ(mount(path, "/etc/resolv.conf", NULL, MS_BIND, NULL), 0);
+    CHECK_EQ(mount(path, "/etc/resolv.conf", "none", MS_BIND, NULL), 0);
     unlink(path);
     fd = socket(AF_INET, SOCK_DGRAM, 0);
     sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
