@@ -69,8 +69,7 @@ static int run(void *arg)
     if (r < 0)
         return CMD_FAILED;
     (void)rn_listener_addr(e->listener, text, sizeof text);
-    fprintf(stderr, "runnel: echo on %s, %d threads, poller %s\n", text, rn_procs(),
-            rn_poller());
+    fprintf(stderr, "runnel: echo on %s, %d threads, poller %s\n", text, rn_procs(), rn_poller());
     r = cmd_on_signal(stop, e);
     if (r == 0)
         r = rn_serve_listener(e->listener, &e->options, e->options.when_readable ? echo_once : echo,

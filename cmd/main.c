@@ -30,7 +30,8 @@ static void usage(FILE *out)
     for (size_t i = 0; i < N_COMMANDS; i++)
         fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].what);
     fputs("\n`runnel COMMAND --help` tells more. `runnel --version` tells the version.\n"
-          "Environment: RN_PROCS (threads), RN_POLLER (epoll, poll, select, io_uring), RN_WATCHDOG (ms).\n",
+          "Environment: RN_PROCS (threads), RN_POLLER (epoll, poll, select, io_uring), RN_WATCHDOG"
+          " (ms).\n",
           out);
 }
 

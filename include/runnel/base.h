@@ -39,7 +39,7 @@ typedef int64_t rn_time;
 enum rn_error {
     RN_EBASE = 4096,
     RN_EADDRESS = RN_EBASE, /* an address that does not parse: the text says "host:port" */
-    RN_ENETWORK,            /* a network name that is none of tcp, tcp4, tcp6, unix */
+    RN_ENETWORK,            /* a network name that is none that the call knows: tcp, udp, unix... */
     RN_ENOHOST,             /* a host name that nobody knows, or without such an address */
     RN_ETRUNCATED,          /* a file became shorter while it was sent */
     RN_EHTTP,               /* bytes that are not HTTP/1.1 as RFC 9112 writes it */
@@ -48,6 +48,7 @@ enum rn_error {
     RN_EDNS,                /* name servers that failed or did not answer; perhaps later */
     RN_ELONG,               /* a line that is longer than its limit */
     RN_EPARTIAL,            /* the stream ended in the middle of what was to be read */
+    RN_EWOULDBLOCK,         /* RN_MSG_DONTWAIT, and the call would have had to wait */
     RN_EEND
 };
 

@@ -1,8 +1,9 @@
 /*
  * net.h - connections that read as if they blocked
  *
- * Networks are Go's: "tcp" "tcp4" "tcp6" "unix". Addresses too: "127.0.0.1:80", ":80" (all of this
- * machine), "[::1]:80", "localhost:80", a path, or "@name" for Linux's abstract namespace.
+ * Networks are Go's: "tcp" "tcp4" "tcp6" "unix" "unixpacket", and for datagrams (message.h) "udp"
+ * "udp4" "udp6" "unixgram". Addresses too: "127.0.0.1:80", ":80" (all of this machine), "[::1]:80",
+ * "localhost:80", a path, or "@name" for Linux's abstract namespace.
  *
  * Unless said otherwise, a call belongs in a coroutine (elsewhere: -EDEADLK), may switch
  * coroutines, never returns -EAGAIN or -EINTR, and leaves errno alone.
@@ -17,8 +18,8 @@
 extern "C" {
 #endif
 
-/* A connection: a stream over TCP or a unix socket, one end of a pipe, or a terminal. It has one
- * owner. */
+/* A connection: a stream over TCP or a unix socket, a socket that keeps the bounds of messages
+ * (UDP, unixgram, unixpacket), one end of a pipe, or a terminal. It has one owner. */
 typedef struct rn_conn rn_conn;
 
 /* A listening socket. It has one owner. */
@@ -70,7 +71,7 @@ typedef struct rn_dial_options {
     const char *local; /* address to bind to first, like "127.0.0.2:0"; NULL: the kernel's choice */
     bool delay;        /* leave Nagle on (TCP_NODELAY off) */
     rn_socket_options socket; /* set before it connects */
-    int syn_retries;   /* of each attempt (TCP_SYNCNT), 1..127; 0: net.ipv4.tcp_syn_retries */
+    int syn_retries; /* of each attempt (TCP_SYNCNT), 1..127; 0: net.ipv4.tcp_syn_retries */
     /* Of a host's several addresses the next one is tried, too, when one has not answered for so
      * long; 0: 250 ms; negative: only when the one before has failed. */
     rn_time fallback_delay_ns;
@@ -110,7 +111,7 @@ enum { RN_READABLE = 1, RN_WRITABLE = 2 };
 
 /*
  * rn_listen - open a listening socket
- *   network  "tcp" "tcp4" "tcp6" "unix"
+ *   network  "tcp" "tcp4" "tcp6" "unix" "unixpacket"; for datagrams see rn_listen_packet
  *   address  "host:port", ":port" (all of this machine), a path, "@name"; port 0 lets the kernel
  *            choose, see rn_listener_addr
  *   options  NULL for the defaults
@@ -147,8 +148,8 @@ RN_API void rn_listen_explain(const char *network, const char *address, int erro
  * set. A unix path stays when the listener is closed.
  * Returns 0; -ENOENT there is none, or none for this process; -EBUSY it was taken before; otherwise
  * as rn_listener_from_fd. *ret is untouched on failure.
- * Effects: does not switch; the descriptors are closed on exec from now on. Source:
- * src/net/inherit.c
+ * Effects: does not switch; the descriptors are closed on exec from now on.
+ * Source: src/net/inherit.c
  */
 RN_API int rn_listen_inherited(const char *name, int index, rn_listener **ret);
 
@@ -461,7 +462,8 @@ RN_API int rn_wait_fd(int fd, int dirs, rn_time deadline);
 
 /*
  * rn_conn_from_fd - make a connection of a socket, pipe or terminal
- *   fd   stream socket, pipe or terminal; belongs to the conn on success, and is set non-blocking
+ *   fd   stream, datagram or seqpacket socket, pipe or terminal; belongs to the conn on success,
+ *        and is set non-blocking
  *   ret  the connection; the caller's to close
  * Returns 0; -ENOTSUP none of these; -EPERM one of 0, 1, 2, which are shared with other
  * processes; -EBADF, -ENOMEM. *ret is untouched on failure, and fd stays the caller's.

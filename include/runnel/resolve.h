@@ -1,9 +1,8 @@
 /*
  * resolve.h - from the name of a host to its addresses
  *
- * A host is looked for in this order: it is a number; it stands in /etc/hosts; the resolver knows it.
- * The resolver is libc's getaddrinfo(3), on the threads of rn_offload, unless another is set: that
- * of librunnel-dns (dns.h), or one's own.
+ * A host is looked for in this order: it is a number; it stands in /etc/hosts; the resolver knows
+ * it. That is libc's getaddrinfo(3), on the threads of rn_offload, unless another is set.
  */
 #ifndef RUNNEL_RESOLVE_H
 #define RUNNEL_RESOLVE_H

@@ -27,7 +27,8 @@ typedef struct rn_run_options {
     size_t stack_bytes; /* address space of a stack, guard included; 0: 256 KiB */
     rn_time grace_ns;   /* how long the others may take to end after main has; 0: 5 s */
     /* "epoll", "poll", "select" (descriptors below 1024 only) or "io_uring"; NULL: RN_POLLER, else
-     * epoll, which also stands in, with a line in the log, where the kernel refuses the one named. */
+     * epoll, which also stands in, with a line in the log, where the kernel refuses the one
+     * named. */
     const char *poller;
     /* Called with one line without newline; NULL: standard error. Any thread, one at a time. */
     void (*log)(void *arg, const char *line);
@@ -190,8 +191,8 @@ RN_API int rn_dump(int fd);
 
 /*
  * rn_poller - which poller the Ps wait in, and why
- * Returns "epoll: the default", "io_uring: asked for", "epoll: io_uring: EPERM, ..." or such while a
- * runtime exists, else "".
+ * Returns "epoll: the default", "io_uring: asked for", "epoll: io_uring: EPERM, ..." or such while
+ * a runtime exists, else "".
  * Effects: none. Source: src/task/runtime.c
  */
 RN_API const char *rn_poller(void);

@@ -18,7 +18,7 @@ struct own_error {
 
 static const struct own_error own_errors[] = {
     OWN(RN_EADDRESS) = {"RN_EADDRESS", "malformed address (want host:port, :port, path or @name)"},
-    OWN(RN_ENETWORK) = {"RN_ENETWORK", "unknown network (want tcp, tcp4, tcp6 or unix)"},
+    OWN(RN_ENETWORK) = {"RN_ENETWORK", "unknown network (tcp, udp, with 4 or 6; unix...)"},
     OWN(RN_ENOHOST) = {"RN_ENOHOST", "no such host"},
     OWN(RN_ETRUNCATED) = {"RN_ETRUNCATED", "file became shorter while it was sent"},
     OWN(RN_EHTTP) = {"RN_EHTTP", "malformed HTTP message"},
@@ -27,6 +27,7 @@ static const struct own_error own_errors[] = {
                           "descriptor too large for select (1024): use RN_POLLER=epoll or poll"},
     OWN(RN_EDNS) = {"RN_EDNS", "name servers failed or did not answer"},
     OWN(RN_ELONG) = {"RN_ELONG", "line longer than its limit"},
+    OWN(RN_EWOULDBLOCK) = {"RN_EWOULDBLOCK", "would have to wait"},
     OWN(RN_EPARTIAL) = {"RN_EPARTIAL", "stream ended in the middle"},
 };
 

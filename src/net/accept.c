@@ -65,7 +65,12 @@ static int open_port(rn_listener *ln, struct rn__port *port)
     }
     if (atomic_load(&ln->cancelled)) /* after the store above: see rn_listener_cancel */
         return -ECANCELED;
-    return port->spare != NULL ? 0 : rn__conn_new(-1, true, ln->is_tcp, &port->spare);
+    if (port->spare != NULL)
+        return 0;
+    r = rn__conn_new(-1, true, ln->is_tcp, &port->spare);
+    if (r == 0)
+        port->spare->is_packet = ln->is_packet;
+    return r;
 }
 
 /* Parks until `until`, whatever the poller has to say. */

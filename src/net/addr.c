@@ -16,14 +16,28 @@
 
 #define HOSTS_MOST (64 << 10)
 
-int rn__net_parse(const char *network, enum rn__net *ret)
+int rn__net_parse(const char *network, enum rn__net *ret, int *type)
 {
-    static const char *const names[] = {
-        [RN__TCP] = "tcp", [RN__TCP4] = "tcp4", [RN__TCP6] = "tcp6", [RN__UNIX] = "unix"};
+    static const struct {
+        const char *name;
+        enum rn__net net;
+        int type;
+    } networks[] = {
+        {"tcp", RN__TCP, SOCK_STREAM},
+        {"tcp4", RN__TCP4, SOCK_STREAM},
+        {"tcp6", RN__TCP6, SOCK_STREAM},
+        {"unix", RN__UNIX, SOCK_STREAM},
+        {"udp", RN__TCP, SOCK_DGRAM},
+        {"udp4", RN__TCP4, SOCK_DGRAM},
+        {"udp6", RN__TCP6, SOCK_DGRAM},
+        {"unixgram", RN__UNIX, SOCK_DGRAM},
+        {"unixpacket", RN__UNIX, SOCK_SEQPACKET},
+    };
 
-    for (size_t i = 0; network != NULL && i < RN_COUNT_OF(names); i++) {
-        if (strcmp(network, names[i]) == 0) {
-            *ret = (enum rn__net)i;
+    for (size_t i = 0; network != NULL && i < RN_COUNT_OF(networks); i++) {
+        if (strcmp(network, networks[i].name) == 0) {
+            *ret = networks[i].net;
+            *type = networks[i].type;
             return 0;
         }
     }

@@ -52,10 +52,22 @@ int rn_close_write(rn_conn *conn)
     return r;
 }
 
+/* Of a datagram socket, before the close: after it the path may be another's. */
+static void remove_path(int fd)
+{
+    struct rn__addr a = {.len = sizeof a - offsetof(struct rn__addr, sa)};
+
+    if (rn__sys_getsockname(fd, &a.sa, &a.len) == 0 && a.sa.sa_family == AF_UNIX &&
+        a.len > offsetof(struct sockaddr_un, sun_path) && a.un.sun_path[0] != '\0')
+        (void)rn__sys_unlink(a.un.sun_path);
+}
+
 void rn__conn_finish(rn_conn *c)
 {
     rn__unread_free(c);
     rn__serve_forget(c);
+    if (c->has_path)
+        remove_path(c->w.fd);
     rn__iowait_close(&c->w, false);
 }
 

@@ -19,9 +19,11 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "net/net.h"
+#include <runnel/task.h>
 
 #define IOV_MOST 1024
 #define IOV_WINDOW 16
+#define PAUSE_MOST (100 * RN_MILLISECOND)
 
 struct unread {
     size_t from, len; /* bytes[from..len) */
@@ -95,7 +97,7 @@ int rn__conn_new(int fd, bool is_socket, bool is_tcp, rn_conn **ret)
     return 0;
 }
 
-static int socket_kind(int fd, bool *is_tcp)
+static int socket_kind(int fd, bool *is_tcp, bool *is_packet)
 {
     int type = 0, domain = 0, r;
     socklen_t len = sizeof type;
@@ -106,8 +108,9 @@ static int socket_kind(int fd, bool *is_tcp)
         r = rn__sys_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len);
     if (r < 0)
         return r;
-    *is_tcp = domain == AF_INET || domain == AF_INET6;
-    return type == SOCK_STREAM ? 0 : -ENOTSUP;
+    *is_packet = type != SOCK_STREAM;
+    *is_tcp = !*is_packet && (domain == AF_INET || domain == AF_INET6);
+    return type == SOCK_STREAM || type == SOCK_DGRAM || type == SOCK_SEQPACKET ? 0 : -ENOTSUP;
 }
 
 static bool is_terminal(int fd, const struct stat *st)
@@ -119,7 +122,7 @@ static bool is_terminal(int fd, const struct stat *st)
 
 int rn_conn_from_fd(int fd, rn_conn **ret)
 {
-    bool is_tcp = false;
+    bool is_tcp = false, is_packet = false;
     struct stat st;
     rn_conn *c;
     int r, flags;
@@ -133,7 +136,7 @@ int rn_conn_from_fd(int fd, rn_conn **ret)
         return -EPERM;
     if (!S_ISSOCK(st.st_mode) && !S_ISFIFO(st.st_mode) && !is_terminal(fd, &st))
         return -ENOTSUP;
-    if (S_ISSOCK(st.st_mode) && (r = socket_kind(fd, &is_tcp)) < 0)
+    if (S_ISSOCK(st.st_mode) && (r = socket_kind(fd, &is_tcp, &is_packet)) < 0)
         return r;
     r = rn__conn_new(fd, S_ISSOCK(st.st_mode), is_tcp, &c);
     if (r < 0)
@@ -147,6 +150,7 @@ int rn_conn_from_fd(int fd, rn_conn **ret)
     }
     c->w.may_be_shared = true;
     c->is_pipe = S_ISFIFO(st.st_mode);
+    c->is_packet = is_packet;
     *ret = c;
     return 0;
 }
@@ -508,6 +512,21 @@ ssize_t rn_write(rn_conn *conn, const void *buf, size_t len)
 ssize_t rn_writev(rn_conn *conn, const struct iovec *iov, int n)
 {
     return rn__conn_write(conn, iov, n, 0);
+}
+
+int rn__conn_pause(rn_conn *c, rn_time *pause)
+{
+    rn_time at = atomic_load(&c->w.deadline[RN__WRITE]), span = *pause;
+    int r = rn__iowait_check(&c->w, RN__WRITE);
+
+    if (r < 0)
+        return r;
+    if (at != 0 && at - rn_now() < span)
+        span = at - rn_now();
+    if (*pause < PAUSE_MOST)
+        *pause *= 2;
+    r = rn_sleep(span);
+    return r < 0 ? r : rn__iowait_check(&c->w, RN__WRITE);
 }
 
 /* ---- deadlines ---- */

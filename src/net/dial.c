@@ -18,8 +18,6 @@
 
 #define SELF_TRIES 3
 #define SYN_RETRIES_MOST 127 /* the kernel's */
-#define UNIX_PAUSE_FIRST RN_MILLISECOND
-#define UNIX_PAUSE_MOST (100 * RN_MILLISECOND)
 
 static const struct rn__wait_kind wait_connect = {.name = "connect",
                                                   .interrupt = rn__iowait_interrupt};
@@ -64,22 +62,6 @@ static int wait_connected(rn_conn *c)
     return r < 0 ? r : -error;
 }
 
-/* A unix listener's backlog is full: the kernel offers nothing to wait for but time. */
-static int pause_for(rn_conn *c, rn_time *pause)
-{
-    rn_time at = atomic_load(&c->w.deadline[RN__WRITE]), span = *pause;
-    int r = rn__iowait_check(&c->w, RN__WRITE);
-
-    if (r < 0)
-        return r;
-    if (at != 0 && at - rn_now() < span)
-        span = at - rn_now();
-    if (*pause < UNIX_PAUSE_MOST)
-        *pause *= 2;
-    r = rn_sleep(span);
-    return r < 0 ? r : rn__iowait_check(&c->w, RN__WRITE);
-}
-
 /* connect(2) says EADDRNOTAVAIL where there is no source address for such a destination, and where
  * all ports to it are taken. A datagram socket, whose ports are others, tells which. */
 static void tell_port_exhaustion(const struct rn__addr *a)
@@ -99,7 +81,7 @@ static void tell_port_exhaustion(const struct rn__addr *a)
 /* 0, -EINPROGRESS or -EINTR: it goes on by itself; other errors. */
 static int begin_connect(rn_conn *c, const struct rn__addr *a)
 {
-    rn_time pause = UNIX_PAUSE_FIRST;
+    rn_time pause = RN__PAUSE_FIRST;
     int r = rn__iowait_check(&c->w, RN__WRITE);
 
     if (r < 0)
@@ -113,7 +95,7 @@ static int begin_connect(rn_conn *c, const struct rn__addr *a)
             tell_port_exhaustion(a);
         if (r != -EAGAIN)
             return r;
-        r = pause_for(c, &pause);
+        r = rn__conn_pause(c, &pause); /* a unix listener's backlog is full */
         if (r < 0)
             return r;
     }
@@ -138,7 +120,7 @@ static int end_connect(rn_conn *c)
 static int set_up(int fd, const struct rn__dial *d, const struct rn__addr *a)
 {
     const rn_dial_options *o = d->options;
-    bool is_tcp = d->net != RN__UNIX;
+    bool is_tcp = d->net != RN__UNIX && d->type == SOCK_STREAM;
     int r = 0;
 
     if (is_tcp && !o->delay)
@@ -146,7 +128,7 @@ static int set_up(int fd, const struct rn__dial *d, const struct rn__addr *a)
     if (r == 0 && is_tcp && o->syn_retries > 0)
         r = set_int(fd, IPPROTO_TCP, TCP_SYNCNT, o->syn_retries);
     if (r == 0)
-        r = rn__socket_options_set(fd, a->sa.sa_family, &o->socket);
+        r = rn__socket_options_set(fd, a->sa.sa_family, d->type, &o->socket);
     if (r == 0 && o->local != NULL)
         r = bind_local(fd, d->net, o->local, a->sa.sa_family);
     return r;
@@ -154,18 +136,20 @@ static int set_up(int fd, const struct rn__dial *d, const struct rn__addr *a)
 
 static int begin(const struct rn__dial *d, const struct rn__addr *a, rn_time until, rn_conn **ret)
 {
-    int fd = rn__sys_socket(a->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), r;
+    int fd = rn__sys_socket(a->sa.sa_family, d->type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), r;
     rn_conn *c;
 
     if (fd < 0)
         return fd;
-    r = rn__conn_new(fd, true, d->net != RN__UNIX, &c);
+    r = rn__conn_new(fd, true, d->net != RN__UNIX && d->type == SOCK_STREAM, &c);
     if (r < 0) {
         (void)rn__sys_close(fd);
         return r;
     }
+    c->is_packet = d->type != SOCK_STREAM;
     rn__iowait_set_deadline(&c->w, RN__WRITE, until);
     r = set_up(fd, d, a);
+    c->has_path = r == 0 && d->type == SOCK_DGRAM && d->options->local != NULL;
     if (r == 0)
         r = begin_connect(c, a);
     if (r < 0 && r != -EINPROGRESS && r != -EINTR) {
@@ -191,7 +175,7 @@ static int try_once(const struct rn__dial *d, const struct rn__addr *a, rn_time 
         r = end_connect(*conn);
     if (r == -ETIME || *conn == NULL)
         return r;
-    *met = r == 0 && d->net != RN__UNIX && met_itself((*conn)->w.fd);
+    *met = r == 0 && (*conn)->is_tcp && met_itself((*conn)->w.fd);
     if (*met)
         r = -ECONNREFUSED;
     if (r == 0) {
@@ -264,7 +248,7 @@ int rn_dial(const char *network, const char *address, const rn_dial_options *opt
 
     if (rn__self() == NULL)
         return -EDEADLK;
-    r = rn__net_parse(network, &d.net);
+    r = rn__net_parse(network, &d.net, &d.type);
     if (r == 0)
         r = check_options(d.options);
     if (r < 0)

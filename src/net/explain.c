@@ -134,9 +134,10 @@ static void explain_tcp_use(struct explain *x)
     struct rn__addr addrs[RN__ADDRS];
     struct culprit c = {.score = 0};
     enum rn__net net;
+    int type;
     int n;
 
-    if (rn__net_parse(x->network, &net) < 0)
+    if (rn__net_parse(x->network, &net, &type) < 0)
         return;
     n = rn__addr_resolve(net, x->address, true, addrs);
     for (int i = 0; i < n && c.score == 0; i++) {

@@ -24,20 +24,22 @@ static int set_flag(int fd, int level, int name, bool on)
     return set_number(fd, level, name, on);
 }
 
-static int set_options(int fd, int family, const rn_listen_options *o)
+static int set_options(int fd, int family, int type, const rn_listen_options *o)
 {
-    int r = rn__socket_options_set(fd, family, &o->socket);
+    int r = rn__socket_options_set(fd, family, type, &o->socket);
 
     if (family == AF_UNIX || r < 0)
         return r;
-    if (!o->no_reuse_addr)
-        r = set_flag(fd, SOL_SOCKET, SO_REUSEADDR, true);
-    if (r == 0 && o->reuse_port)
+    if (o->reuse_port)
         r = set_flag(fd, SOL_SOCKET, SO_REUSEPORT, true);
-    if (r == 0 && !o->delay)
-        r = set_flag(fd, IPPROTO_TCP, TCP_NODELAY, true);
     if (r == 0 && o->free_bind)
         r = set_flag(fd, IPPROTO_IP, IP_FREEBIND, true); /* for IPv6 too */
+    if (type == SOCK_DGRAM) /* whose SO_REUSEADDR would let others take the port */
+        return r;
+    if (r == 0 && !o->no_reuse_addr)
+        r = set_flag(fd, SOL_SOCKET, SO_REUSEADDR, true);
+    if (r == 0 && !o->delay)
+        r = set_flag(fd, IPPROTO_TCP, TCP_NODELAY, true);
     if (r == 0 && o->defer_accept_s > 0)
         r = set_number(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, o->defer_accept_s);
     if (r == 0 && o->fast_open > 0)
@@ -50,43 +52,29 @@ static int backlog_of(const rn_listen_options *o)
     return o->backlog > 0 ? o->backlog : DEFAULT_BACKLOG;
 }
 
-static int open_socket(enum rn__net net, const struct rn__addr *a, const rn_listen_options *o)
+static int open_socket(enum rn__net net, int type, const struct rn__addr *a,
+                       const rn_listen_options *o)
 {
     int family = a->sa.sa_family, r;
-    int fd = rn__sys_socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = rn__sys_socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
     if (fd < 0)
         return fd;
-    r = set_options(fd, family, o);
-    /* "tcp" on the unspecified address takes IPv4 in too; anything else IPv6 only, whatever
-     * net.ipv6.bindv6only says. */
+    r = set_options(fd, family, type, o);
+    /* "tcp" or "udp" on the unspecified address takes IPv4 in too; anything else IPv6 only,
+     * whatever net.ipv6.bindv6only says. */
     if (r == 0 && family == AF_INET6)
         r = set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY,
                      net != RN__TCP || !IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr));
     if (r == 0)
         r = rn__sys_bind(fd, &a->sa, a->len);
-    if (r == 0)
+    if (r == 0 && type != SOCK_DGRAM)
         r = rn__sys_listen(fd, backlog_of(o));
     if (r < 0) {
         (void)rn__sys_close(fd);
         return r;
     }
     return fd;
-}
-
-/* The first address that can be listened on; what the last one said where none can. */
-static int open_first(enum rn__net net, const char *address, const rn_listen_options *o)
-{
-    struct rn__addr addrs[RN__ADDRS];
-    int n = rn__addr_resolve(net, address, true, addrs), r = n;
-
-    for (int i = 0; i < n; i++) {
-        r = open_socket(net, &addrs[i], o);
-        /* A machine without IPv6 still has ":80". Any other failure is the user's to know. */
-        if (r != -EAFNOSUPPORT && r != -EADDRNOTAVAIL)
-            break;
-    }
-    return r;
 }
 
 static int check_options(const rn_listen_options *o)
@@ -97,6 +85,25 @@ static int check_options(const rn_listen_options *o)
     if (o->backlog < 0 || o->defer_accept_s < 0 || o->fast_open < 0)
         return -EINVAL;
     return rn__socket_options_check(&o->socket);
+}
+
+/* The first address that can be listened on; what the last one said where none can. */
+int rn__listen_open(enum rn__net net, int type, const char *address, const rn_listen_options *o)
+{
+    struct rn__addr addrs[RN__ADDRS];
+    int r = check_options(o), n;
+
+    if (r < 0)
+        return r;
+    r = n = rn__addr_resolve(net, address, true, addrs);
+
+    for (int i = 0; i < n; i++) {
+        r = open_socket(net, type, &addrs[i], o);
+        /* A machine without IPv6 still has ":80". Any other failure is the user's to know. */
+        if (r != -EAFNOSUPPORT && r != -EADDRNOTAVAIL)
+            break;
+    }
+    return r;
 }
 
 rn_listener *rn__listener_new(bool is_tcp, int backlog)
@@ -120,11 +127,13 @@ int rn_listen(const char *network, const char *address, const rn_listen_options 
     const rn_listen_options *o = options == NULL ? &defaults : options;
     rn_listener *ln;
     enum rn__net net;
-    int r;
+    int type, r;
 
     if (rn__self() == NULL)
         return -EDEADLK;
-    r = rn__net_parse(network, &net);
+    r = rn__net_parse(network, &net, &type);
+    if (r == 0 && type == SOCK_DGRAM)
+        r = -RN_ENETWORK; /* rn_listen_packet's */
     if (r == 0)
         r = check_options(o);
     if (r < 0)
@@ -139,7 +148,8 @@ int rn_listen(const char *network, const char *address, const rn_listen_options 
             goto fail_free;
         memcpy(ln->path, address, strlen(address) + 1);
     }
-    r = open_first(net, address, o);
+    ln->is_packet = type != SOCK_STREAM;
+    r = rn__listen_open(net, type, address, o);
     if (r < 0)
         goto fail_path;
     atomic_store(&ln->fd, r);

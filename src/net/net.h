@@ -57,9 +57,11 @@ struct rn_conn {
     bool is_socket;                /* [C] else a pipe or a terminal */
     bool is_pipe;                  /* [C] */
     bool is_tcp;                   /* [C] */
-    bool resting;                  /* [reader] a handler waits for it to become readable */
-    bool drained;                  /* [reader] the last read left nothing, and no edge came since */
-    bool saw_eof;                  /* [reader] */
+    bool is_packet;          /* [C] keeps the bounds of messages: a datagram socket or seqpacket */
+    bool has_path;           /* [C] bound to a path that the close removes */
+    bool resting;            /* [reader] a handler waits for it to become readable */
+    bool drained;            /* [reader] the last read left nothing, and no edge came since */
+    bool saw_eof;            /* [reader] */
     bool failed;             /* [A-ish] a read or write met an error of the kernel's: no linger */
     bool reset_on_close;     /* [A-ish] rn_set_linger 0: no linger */
     atomic_bool read_closed; /* rn_close_read: reads end */
@@ -76,6 +78,10 @@ int rn__conn_enter_write(rn_conn *c);
 void rn__conn_leave(rn_conn *c, uint32_t who);
 /* Keeps it open until rn__conn_leave(c, RN__GATE_HOLDER): 0, -ECANCELED, -EDEADLK, -EBUSY. */
 int rn__conn_hold(rn_conn *c);
+/* The kernel offers nothing to wait for but time: sleeps *pause, no longer than the write deadline,
+ * and doubles it. 0, -ETIME, -ECANCELED. */
+int rn__conn_pause(rn_conn *c, rn_time *pause);
+#define RN__PAUSE_FIRST RN_MILLISECOND
 /* As rn_writev, with MSG_MORE or such; no zero-length call. */
 ssize_t rn__conn_write(rn_conn *c, const struct iovec *iov, int n, int flags);
 /* For who is inside: one try each, which may say -EAGAIN; and the wait that comes after that. A
@@ -132,6 +138,7 @@ struct rn__port {
 struct rn_listener {
     _Atomic int fd;        /* -1 once stopped */
     bool is_tcp;           /* [C] */
+    bool is_packet;        /* [C] unixpacket */
     int backlog;           /* [C] as asked for; -1: opened by somebody else */
     char *path;            /* [C] unix: what to unlink */
     atomic_bool keep_path; /* somebody else listens there too */
@@ -167,7 +174,7 @@ bool rn__serve_draining(rn_conn *c); /* its server ends: finish what is under wa
 
 /* sockopt.c: on a socket that neither listens nor is connected. 0, or what setsockopt says. */
 int rn__socket_options_check(const rn_socket_options *o); /* 0, -EINVAL */
-int rn__socket_options_set(int fd, int family, const rn_socket_options *o);
+int rn__socket_options_set(int fd, int family, int type, const rn_socket_options *o);
 
 /* addr.c */
 struct rn__addr {
@@ -184,6 +191,7 @@ struct rn__addr {
 #define RN__NAMED 16 /* of one name that a resolver knows */
 #define RN__HOST_ROOM 256
 
+/* Which addresses; "udp" has those of "tcp", and so on. */
 enum rn__net { RN__TCP, RN__TCP4, RN__TCP6, RN__UNIX };
 
 struct rn__host_port {
@@ -191,7 +199,7 @@ struct rn__host_port {
     uint16_t port;
 };
 
-int rn__net_parse(const char *network, enum rn__net *ret);
+int rn__net_parse(const char *network, enum rn__net *ret, int *type); /* SOCK_STREAM... */
 /* Up to RN__ADDRS addresses; the number, or -RN_EADDRESS, -RN_ENOHOST. `passive`: an empty host
  * means every address of this machine, else it means this machine. Asks no resolver. */
 int rn__addr_resolve(enum rn__net net, const char *text, bool passive, struct rn__addr *ret);
@@ -213,11 +221,15 @@ int rn__resolve(enum rn__net net, const struct rn__host_port *name, rn_time dead
  * there is no connection, *conn is NULL. */
 struct rn__dial {
     enum rn__net net;
+    int type;
     const rn_dial_options *options;
 };
 int rn__dial_try(const struct rn__dial *d, const struct rn__addr *a, rn_time until, rn_conn **conn);
 
 /* race.c: several addresses, 2..RN__NAMED; they are put in the order in which they are tried. */
 int rn__dial_race(const struct rn__dial *d, struct rn__addr *addrs, int n, rn_conn **ret);
+
+/* listen.c: the descriptor of a socket that is bound, and listening where its type listens. */
+int rn__listen_open(enum rn__net net, int type, const char *address, const rn_listen_options *o);
 
 #endif

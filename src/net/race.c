@@ -2,8 +2,8 @@
  * race.c - several addresses of one host: the first that answers wins (RFC 8305)
  *
  * The caller tries one address after the other by itself, as long as each fails soon: a machine
- * without IPv6 says so at once, and no coroutine is needed. The first attempt that is still under way
- * after the delay begins the race:
+ * without IPv6 says so at once, and no coroutine is needed. The first attempt that is still under
+ * way after the delay begins the race:
  *
  *      alone --an attempt has not answered in time--> race: that attempt, and each further one, is
  *            a member of a group; one begins at each delay, or when another has failed
@@ -106,8 +106,8 @@ static int run(void *arg)
     return 0;
 }
 
-/* The next attempt, which may be under way; the lock is held. Without a coroutine for it the race is
- * over: the rest may not answer for minutes. */
+/* The next attempt, which may be under way; the lock is held. Without a coroutine for it the race
+ * is over: the rest may not answer for minutes. */
 static int start(struct race *race, rn_conn *under_way)
 {
     int i = race->next++, r;

@@ -5,8 +5,8 @@
  * so that it can be replaced while coroutines are in its lookup.
  *
  * The one that is always there is getaddrinfo(3): it blocks, so it runs on the offload pool, and is
- * forgotten there when its caller is cancelled. An offload has no deadline of its own: where there is
- * one, a member of a group makes the call, and the deadline of the group's wait cancels it.
+ * forgotten there when its caller is cancelled. An offload has no deadline of its own: where there
+ * is one, a member of a group makes the call, and the deadline of the group's wait cancels it.
  */
 #include <arpa/inet.h>
 #include <netdb.h>

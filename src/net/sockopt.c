@@ -75,14 +75,15 @@ int rn__socket_options_check(const rn_socket_options *o)
     return o->dscp < 0 || o->dscp > DSCP_MOST ? -EINVAL : 0;
 }
 
-int rn__socket_options_set(int fd, int family, const rn_socket_options *o)
+int rn__socket_options_set(int fd, int family, int type, const rn_socket_options *o)
 {
     int r = set_buffers(fd, o->recv_bytes, o->send_bytes);
 
     if (r < 0 || family == AF_UNIX)
         return r;
-    r = set_keep_alive(fd, o->keep_alive_idle_s, o->keep_alive_interval_s, o->keep_alive_count);
-    if (r == 0 && o->user_timeout_ms > 0)
+    if (type == SOCK_STREAM)
+        r = set_keep_alive(fd, o->keep_alive_idle_s, o->keep_alive_interval_s, o->keep_alive_count);
+    if (r == 0 && type == SOCK_STREAM && o->user_timeout_ms > 0)
         r = set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, o->user_timeout_ms);
     if (r == 0 && o->dscp > 0)
         r = set_dscp(fd, family, o->dscp);

@@ -338,7 +338,7 @@ static int uring_wait(struct rn__poller *poller, rn_time until, struct rn__event
         return r;
     r = rn__sys_io_uring_enter(&p->ring, wait && io_uring_cq_ready(&p->ring) == 0, ts);
     if (r < 0 && r != -EINTR && r != -EAGAIN && r != -EBUSY)
-        return r; /* AGAIN, BUSY: short of memory, or of places for completions: these are made now */
+        return r; /* AGAIN, BUSY: short of memory, or of places: these are made now */
     return harvest(p, ev, max);
 }
 

@@ -31,18 +31,18 @@ RN_CORO_TEST(a_pipe_is_a_conn_too)
     rn_close(r);
 }
 
-RN_CORO_TEST(what_is_neither_stream_socket_nor_pipe_is_refused)
+RN_CORO_TEST(what_is_neither_socket_pipe_nor_terminal_is_refused)
 {
     rn_conn *c = NULL;
-    int file = open("/proc/self/exe", O_RDONLY), udp = socket(AF_INET, SOCK_DGRAM, 0);
+    int file = open("/proc/self/exe", O_RDONLY), raw = socket(AF_NETLINK, SOCK_RAW, 0);
 
     CHECK_EQ(rn_conn_from_fd(-1, &c), -EBADF);
     CHECK_EQ(rn_conn_from_fd(file, &c), -ENOTSUP);
-    CHECK_EQ(rn_conn_from_fd(udp, &c), -ENOTSUP);
+    CHECK_EQ(rn_conn_from_fd(raw, &c), -ENOTSUP);
     CHECK(rn_conn_from_fd(0, &c) == -EPERM || rn_conn_from_fd(0, &c) == -EBADF);
     CHECK(c == NULL);
     close(file);
-    close(udp);
+    close(raw);
 }
 
 RN_CORO_TEST(wait_fd_waits_for_any_descriptor)

@@ -1,0 +1,290 @@
+/*
+ * message.c - datagrams, and receiving and sending with flags
+ *
+ * The same loop as in conn.c: clear the latch, try, wait. What is received here never leaves
+ * `drained` set: these calls may leave bytes behind whose edge they have cleared.
+ *
+ * A datagram socket that is not connected cannot wait for room at its peer: a unix socket is
+ * writable while the one it sends to is full. It pauses and tries again.
+ */
+#include <limits.h>
+#include <linux/sockios.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "net/net.h"
+#include <runnel/message.h>
+#include <runnel/task.h>
+
+#define RECV_FLAGS (RN_MSG_PEEK | RN_MSG_WAITALL | RN_MSG_OOB | RN_MSG_TRUNC | RN_MSG_DONTWAIT)
+#define SEND_FLAGS (RN_MSG_MORE | RN_MSG_EOR | RN_MSG_OOB | RN_MSG_DONTWAIT)
+
+static const struct rn__wait_kind wait_recv = {.name = "recv", .interrupt = rn__iowait_interrupt};
+static const struct rn__wait_kind wait_send = {.name = "send", .interrupt = rn__iowait_interrupt};
+
+/* ---- addresses ---- */
+
+static void publish(const struct rn__addr *a, rn_addr *ret)
+{
+    *ret = (rn_addr){.len = a->len};
+    memcpy(&ret->at, &a->sa, a->len);
+}
+
+int rn_addr_parse(const char *network, const char *text, rn_addr *ret)
+{
+    struct rn__addr addrs[RN__ADDRS];
+    enum rn__net net;
+    int type, r = rn__net_parse(network, &net, &type);
+
+    if (r == 0)
+        r = rn__addr_resolve(net, text, false, addrs);
+    if (r < 0)
+        return r;
+    publish(&addrs[0], ret);
+    return 0;
+}
+
+int rn_addr_format(const rn_addr *addr, char *text, size_t len)
+{
+    struct rn__addr a = {.len = addr->len};
+
+    if (addr->len > sizeof a - offsetof(struct rn__addr, sa))
+        return -EAFNOSUPPORT;
+    memcpy(&a.sa, &addr->at, addr->len);
+    return rn__addr_format(&a, text, len);
+}
+
+/* ---- opening ---- */
+
+int rn_listen_packet(const char *network, const char *address, const rn_listen_options *options,
+                     rn_conn **ret)
+{
+    static const rn_listen_options defaults;
+    const rn_listen_options *o = options == NULL ? &defaults : options;
+    enum rn__net net;
+    rn_conn *c;
+    int type, fd, r;
+
+    if (rn__self() == NULL)
+        return -EDEADLK;
+    r = rn__net_parse(network, &net, &type);
+    if (r == 0 && type != SOCK_DGRAM)
+        r = -RN_ENETWORK;
+    if (r < 0)
+        return r;
+    fd = rn__listen_open(net, type, address, o);
+    if (fd < 0)
+        return fd;
+    r = rn__conn_new(fd, true, false, &c);
+    if (r < 0) {
+        if (net == RN__UNIX && *address != '@')
+            (void)rn__sys_unlink(address);
+        (void)rn__sys_close(fd);
+        return r;
+    }
+    c->is_packet = true;
+    c->has_path = net == RN__UNIX && !o->keep_path;
+    *ret = c;
+    return 0;
+}
+
+/* ---- receiving ---- */
+
+static int kernel_flags(int flags)
+{
+    static const int pairs[][2] = {{RN_MSG_PEEK, MSG_PEEK},
+                                   {RN_MSG_OOB, MSG_OOB},
+                                   {RN_MSG_TRUNC, MSG_TRUNC},
+                                   {RN_MSG_MORE, MSG_MORE},
+                                   {RN_MSG_EOR, MSG_EOR}};
+    int out = 0;
+
+    for (size_t i = 0; i < RN_COUNT_OF(pairs); i++)
+        if (flags & pairs[i][0])
+            out |= pairs[i][1];
+    return out;
+}
+
+static ssize_t try_recv(rn_conn *c, struct msghdr *m, int flags)
+{
+    c->drained = false;
+    rn__iowait_clear(&c->w, RN__READ);
+    return m->msg_name != NULL
+               ? rn__sys_recvmsg(c->w.fd, m, flags)
+               : rn__sys_recv(c->w.fd, m->msg_iov->iov_base, m->msg_iov->iov_len, flags);
+}
+
+/* One message, or some bytes of a stream; by its reader. */
+static ssize_t recv_one(rn_conn *c, struct msghdr *m, int flags)
+{
+    for (;;) {
+        ssize_t n = atomic_load(&c->read_closed) ? 0 : try_recv(c, m, kernel_flags(flags));
+        int r;
+
+        if (n != -EAGAIN) {
+            c->saw_eof |= n == 0 && !c->is_packet && m->msg_iov->iov_len > 0;
+            c->failed |= n < 0 && !(flags & RN_MSG_OOB);
+            return n;
+        }
+        if (flags & RN_MSG_DONTWAIT)
+            return -RN_EWOULDBLOCK;
+        r = rn__iowait_wait(&c->w, RN__READ, &wait_recv);
+        if (r < 0)
+            return r;
+    }
+}
+
+/* Bytes that were unread come first; a peek leaves them. */
+static ssize_t recv_stream(rn_conn *c, char *buf, size_t len, int flags)
+{
+    size_t have = flags & RN_MSG_OOB ? 0 : rn__conn_pending(c), done = 0;
+    struct iovec iov;
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    ssize_t n = 0;
+
+    if (have > 0) {
+        n = rn__conn_try_read(c, buf, len);
+        if (n < 0 || !(flags & (RN_MSG_PEEK | RN_MSG_WAITALL)))
+            return n;
+        if (flags & RN_MSG_PEEK) {
+            int r = rn_unread(c, buf, (size_t)n);
+
+            return r < 0 ? r : n;
+        }
+        done = (size_t)n;
+    }
+    while (done < len) {
+        iov = (struct iovec){.iov_base = buf + done, .iov_len = len - done};
+        n = recv_one(c, &m, flags);
+        if (n <= 0 || !(flags & RN_MSG_WAITALL))
+            break;
+        done += (size_t)n;
+    }
+    return flags & RN_MSG_WAITALL && done > 0 ? (ssize_t)done : done == len ? (ssize_t)len : n;
+}
+
+ssize_t rn_recv(rn_conn *conn, void *buf, size_t len, int flags)
+{
+    struct iovec iov = {.iov_base = buf, .iov_len = len};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    int both = RN_MSG_PEEK | RN_MSG_WAITALL;
+    ssize_t n;
+
+    if ((flags & ~RECV_FLAGS) != 0 || len > SSIZE_MAX || (flags & both) == both ||
+        (flags & RN_MSG_WAITALL && (flags & RN_MSG_OOB || conn->is_packet)) ||
+        (flags & RN_MSG_TRUNC && !conn->is_packet) || (flags & RN_MSG_OOB && !conn->is_tcp))
+        return -EINVAL;
+    if (!conn->is_socket)
+        return -ENOTSOCK;
+    if (len == 0 && !conn->is_packet)
+        return 0;
+    n = rn__conn_enter_read(conn);
+    if (n < 0)
+        return n;
+    n = conn->is_packet ? recv_one(conn, &m, flags) : recv_stream(conn, buf, len, flags);
+    rn__conn_leave(conn, RN__GATE_READER);
+    if (n > 0)
+        rn__spend();
+    return n;
+}
+
+ssize_t rn_recv_from(rn_conn *conn, void *buf, size_t len, rn_addr *from)
+{
+    struct iovec iov = {.iov_base = buf, .iov_len = len};
+    rn_addr a;
+    struct msghdr m = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_name = &a.at, .msg_namelen = sizeof a.at};
+    ssize_t n;
+
+    if (!conn->is_packet || len > SSIZE_MAX)
+        return -EINVAL;
+    n = rn__conn_enter_read(conn);
+    if (n < 0)
+        return n;
+    n = recv_one(conn, &m, 0);
+    rn__conn_leave(conn, RN__GATE_READER);
+    if (n < 0)
+        return n;
+    rn__spend();
+    a.len = m.msg_namelen;
+    if (from != NULL)
+        *from = a;
+    return n;
+}
+
+int rn_at_mark(rn_conn *conn)
+{
+    int at = 0, r;
+
+    if (!conn->is_socket)
+        return -ENOTSOCK;
+    r = rn__conn_hold(conn);
+    if (r < 0)
+        return r;
+    r = rn__sys_ioctl(conn->w.fd, SIOCATMARK, &at);
+    rn__conn_leave(conn, RN__GATE_HOLDER);
+    return r < 0 ? r : at != 0;
+}
+
+/* ---- sending ---- */
+
+static ssize_t send_one(rn_conn *c, const struct msghdr *m, int flags)
+{
+    bool must_pause = c->is_packet && m->msg_name != NULL && m->msg_namelen > 0 &&
+                      ((struct sockaddr *)m->msg_name)->sa_family == AF_UNIX;
+    rn_time pause = RN__PAUSE_FIRST;
+
+    for (;;) {
+        ssize_t n;
+        int r;
+
+        rn__iowait_clear(&c->w, RN__WRITE);
+        n = rn__sys_sendmsg(c->w.fd, m, kernel_flags(flags) | MSG_NOSIGNAL);
+        if (n != -EAGAIN)
+            return n;
+        if (flags & RN_MSG_DONTWAIT)
+            return -RN_EWOULDBLOCK;
+        r = must_pause ? rn__conn_pause(c, &pause) : rn__iowait_wait(&c->w, RN__WRITE, &wait_send);
+        if (r < 0)
+            return r;
+    }
+}
+
+static ssize_t send_message(rn_conn *c, const void *buf, size_t len, const rn_addr *to, int flags)
+{
+    struct iovec iov = {.iov_base = (void *)buf, .iov_len = len};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    ssize_t n = rn__conn_enter_write(c);
+
+    if (n < 0)
+        return n;
+    if (to != NULL) {
+        m.msg_name = (void *)&to->at;
+        m.msg_namelen = to->len;
+    }
+    n = send_one(c, &m, flags);
+    rn__conn_leave(c, RN__GATE_WRITER);
+    if (n >= 0)
+        rn__spend();
+    return n;
+}
+
+ssize_t rn_send(rn_conn *conn, const void *buf, size_t len, int flags)
+{
+    struct iovec iov = {.iov_base = (void *)buf, .iov_len = len};
+
+    if ((flags & ~SEND_FLAGS) != 0 || len > SSIZE_MAX || (flags & RN_MSG_OOB && !conn->is_tcp))
+        return -EINVAL;
+    if (!conn->is_socket)
+        return -ENOTSOCK;
+    if (conn->is_packet || (flags & RN_MSG_DONTWAIT && len > 0))
+        return send_message(conn, buf, len, NULL, flags);
+    return rn__conn_write(conn, &iov, 1, kernel_flags(flags));
+}
+
+ssize_t rn_send_to(rn_conn *conn, const void *buf, size_t len, const rn_addr *to)
+{
+    if (!conn->is_packet || len > SSIZE_MAX || to->len > sizeof to->at)
+        return -EINVAL;
+    return send_message(conn, buf, len, to, 0);
+}
