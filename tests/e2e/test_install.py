@@ -38,8 +38,8 @@ def test_installed_it_serves_c_and_cxx_shared_and_static():
         os.environ["LD_LIBRARY_PATH"] = os.path.dirname(lib)
         compile_and_run(root, "cc", "shared.c", C_PROGRAM, *flags)
         compile_and_run(root, "c++", "shared.cc", C_PROGRAM, "-std=c++17", *flags)
-        static = subprocess.run(["pkg-config", "--static", "--cflags", "--libs", "runnel"], env=env, check=True,
-                                capture_output=True, text=True).stdout.split()
+        static = subprocess.run(["pkg-config", "--static", "--cflags", "--libs", "runnel"], env=env,
+                                check=True, capture_output=True, text=True).stdout.split()
         compile_and_run(root, "cc", "static.c", C_PROGRAM, "-static", *static)
         for header in os.listdir(os.path.join(root, "usr/local/include/runnel")):
             source = f"#include <runnel/{header}>\nint main() {{ return 0; }}\n"
@@ -53,7 +53,7 @@ def test_installed_it_serves_c_and_cxx_shared_and_static():
                                  check=True).stdout
         assert re.search(r"SONAME.*librunnel\.so\.0\.\d+\]", dynamic), dynamic
         needed = re.findall(r"NEEDED.*\[(.*?)\]", dynamic)
-        assert all(re.match(r"libc\.|ld-linux", n) for n in needed), needed
+        assert all(re.match(r"libc\.|ld-linux|liburing\.", n) for n in needed), needed
         names = subprocess.run(["nm", "-D", "--defined-only", lib], capture_output=True, text=True,
                                check=True).stdout.split()[2::3]
         assert names and all(re.match(r"rn_[a-z]|rn__gdb_layout$", n) for n in names), names
