@@ -94,6 +94,8 @@ typedef struct rn_serve_options {
     size_t stack_bytes;       /* of the handlers; 0: the runtime's default */
     rn_time first_byte_ns;    /* read deadline of a new connection, from its accept on; 0: none */
     bool when_readable;       /* start the handler, and give it a stack, at the first byte */
+    rn_time drain_ns; /* how long connections may take to end once nobody is accepted any more; then
+                       * they are cancelled; 0: as long as they like */
     rn_listener **listener; /* rn_serve only: set before the first accept, for rn_listener_cancel */
     uint64_t reserved[4];   /* zero */
 } rn_serve_options;
@@ -228,8 +230,8 @@ RN_API void rn_listener_close(rn_listener *ln);
  *   options           NULL for the defaults
  *   fn, arg           the handler of each connection
  * Returns only when the listener or the caller is cancelled. That closes the descriptor, so that
- * peers are refused, cancels connections that rest, and waits until the last handler has returned
- * and the last connection is closed.
+ * peers are refused, cancels connections that rest, after options->drain_ns the others too, and
+ * waits until the last handler has returned and the last connection is closed.
  *   -ECANCELED cancelled, all of that done   -EINVAL a bad option
  *   -EDEADLK on a plain thread   -ENOMEM   the errors of rn_listen
  * Effects: as said above. Source: src/net/serve.c

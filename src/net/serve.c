@@ -9,6 +9,7 @@
  * A struct serve is on the stack of the coroutine in rn_serve, which waits, whatever happens, until
  * its acceptors and its connections are gone.
  */
+#include "base/clock.h"
 #include "base/mem.h"
 #include "net/net.h"
 #include "task/log.h"
@@ -236,15 +237,27 @@ static void cancel_resting(struct rn__iowait *w, void *arg)
     (void)rn__iowait_cancel_rest(w, is_mine, arg);
 }
 
+/* A slot may have another owner by the time it is cancelled: only the generation that was looked at
+ * is. That of one that is being closed is harmless: its closer is not stopped. */
+static void cancel_busy(struct rn__iowait *w, void *arg)
+{
+    uint32_t generation = rn__iowait_generation(w);
+
+    if (is_mine(w, arg))
+        (void)rn__iowait_cancel_if(w->index, generation);
+}
+
 /* Resting connections are idle by definition: each is cancelled, and its handler closes it. Those
- * that are busy end in their own time, or rest, and are found in the next round. */
+ * that are busy end in their own time, or rest, and are found in the next round; or they run out of
+ * time. */
 static void drain(struct serve *s)
 {
+    rn_time limit = s->options.drain_ns > 0 ? rn_after(s->options.drain_ns) : RN__TIME_NEVER;
     rn_time pause = 100 * RN_MICROSECOND;
 
     atomic_store(&s->draining, true);
     while (atomic_load(&s->conns) > 0) {
-        rn__slot_each(cancel_resting, s);
+        rn__slot_each(rn_now() < limit ? cancel_resting : cancel_busy, s);
         rn__pause(pause);
         pause = pause < 10 * RN_MILLISECOND ? pause * 2 : pause;
     }
@@ -294,7 +307,9 @@ static int check_options(const rn_serve_options *o)
             return -EINVAL;
     if (rn__self() == NULL)
         return -EDEADLK;
-    return o->max_conns < 0 || (unsigned)o->balance > RN_BALANCE_REUSE_PORT ? -EINVAL : 0;
+    return o->max_conns < 0 || o->drain_ns < 0 || (unsigned)o->balance > RN_BALANCE_REUSE_PORT
+               ? -EINVAL
+               : 0;
 }
 
 int rn_serve_listener(rn_listener *ln, const rn_serve_options *options, rn_handler fn, void *arg)

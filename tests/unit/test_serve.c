@@ -248,6 +248,31 @@ RN_CORO_TEST(a_drain_lets_busy_connections_end_and_cancels_resting_ones)
     rn_close(r);
 }
 
+static void read_for_ever(rn_conn *conn, void *result)
+{
+    char c;
+
+    CHECK_EQ(rn_write(conn, "x", 1), 1);
+    *(ssize_t *)result = rn_read(conn, &c, 1);
+    rn_close(conn);
+}
+
+RN_CORO_TEST(a_drain_that_takes_too_long_cancels_busy_connections)
+{
+    static ssize_t result;
+    struct server busy = {.options = {.drain_ns = 30 * RN_MILLISECOND}};
+    rn_conn *b;
+    char c;
+
+    start_server(&busy, read_for_ever, &result);
+    CHECK_OK(rn_dial("tcp", busy.address, NULL, &b));
+    CHECK_EQ(rn_read(b, &c, 1), 1);
+    stop_server(&busy);
+    CHECK_EQ(result, -ECANCELED);
+    CHECK_EQ(rn_read(b, &c, 1), 0);
+    rn_close(b);
+}
+
 /* ---- resting ---- */
 
 struct rested {
