@@ -12,7 +12,7 @@ from lint_public import DECLARATION, comment_above, is_void
 
 SECTION = re.compile(r"^/\* ---- (.*?) ---- \*/$", re.MULTILINE)
 TYPE = re.compile(r"^(?:typedef\b|enum\s+\w+\s*\{)", re.MULTILINE)
-ARGUMENT = re.compile(r"  (\w+(?:, \w+)*)  +(\S.*)")
+ARGUMENT = re.compile(r"  ((?:\w+(?:, \w+)*)|\.\.\.)  +(\S.*)")
 CODE = r"-(?:RN_)?E[A-Z0-9]+"
 
 
@@ -147,8 +147,9 @@ def function_of(m, text, code, header, path, section):
     if not head or not comment.startswith("/*\n"):
         raise Bad(first, f'{name}: its comment must begin "/*\\n * {name} - what it does"')
     declaration = " ".join(code[m.start():end_of(code, m.start())].split())
+    declaration = re.sub(r" ?__attribute__\(\(.*\)\);$", ";", declaration)
     params = [p for p in split_list(declaration[declaration.index("(") + 1:-2]) if p != "void"]
-    params = [(p, name_of(p)) for p in params]
+    params = [(p, p if p == "..." else name_of(p)) for p in params]
     try:
         arguments, i = take_arguments(lines, first, [n for _, n in params])
         parts = take_parts(lines[i:], first + i)

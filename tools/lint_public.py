@@ -56,7 +56,7 @@ def main():
             returned, name = m.group(1), m.group(2)
             # At the start of a line, with a body: a definition in this tree's layout.
             defined = places_of(name, r"^\w[\w \t\n*]*\b{}\s*\([^;{{}}]*\)\s*\{{", sources)
-            called = places_of(name, r"(?<![\w.>])\b{}\s*\(", users)
+            called = places_of(name, r"(?<![\w.>])\b{}\s*[(,)]", users)  # or handed on
             for message in check(name, returned, comment_above(text, m.start()), defined, called):
                 found.append((header, line_of(text, m.start(2)), message))
     return report(found)
