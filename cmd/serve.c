@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "cmd.h"
-#include "http/server.h"
+#include <runnel/http.h>
 
 #define MAX_LISTEN 16
 
@@ -18,8 +18,9 @@ struct serve {
     int n_listeners;
     bool demo;
     long procs;
-    rn_serve_options options;
-    struct rn__http_server *server;
+    rn_http_server_options options;
+    rn_http_files *files;
+    rn_http_server *server;
     rn_waitgroup running;
     int result;
 };
@@ -61,7 +62,7 @@ static void serve_one(void *arg)
 {
     struct serve_one *one = arg;
     struct serve *s = one->serve;
-    int r = rn_serve_listener(one->listener, &s->options, rn__http_handle, s->server);
+    int r = rn_http_serve_listener(s->server, one->listener);
 
     if (r != -ECANCELED) {
         cmd_error("serve: %s", rn_strerror(r));
@@ -135,12 +136,16 @@ static int run(void *arg)
     int n_given = s->n_listeners, r;
 
     s->n_listeners = 0;
-    r = rn__http_server_open(s->dir, &s->server);
+    r = rn_http_files_new(s->dir, &s->files);
     if (r < 0) {
         cmd_error("cannot serve %s: %s", s->dir, rn_strerror(r));
         return CMD_FAILED;
     }
-    r = open_all(s, n_given);
+    r = rn_http_server_new(&s->options, rn_http_files_handler, s->files, &s->server);
+    if (r < 0)
+        cmd_error("cannot serve %s: %s", s->dir, rn_strerror(r));
+    else
+        r = open_all(s, n_given);
     if (r == 0)
         r = cmd_on_signal(stop, s);
     for (int i = 0; r == 0 && i < s->n_listeners; i++) {
@@ -157,7 +162,8 @@ static int run(void *arg)
     cmd_end_signals();
     for (int i = 0; i < s->n_listeners; i++)
         rn_listener_close(s->listeners[i]);
-    rn__http_server_close(s->server);
+    rn_http_server_free(s->server);
+    rn_http_files_free(s->files);
     return r < 0 || s->result < 0 ? CMD_FAILED : CMD_OK;
 }
 
@@ -178,7 +184,7 @@ static bool parse_option(int c, struct serve *s)
     case 'm':
         if (!cmd_number("--max-conns", optarg, 1, INT32_MAX, &n))
             return false;
-        s->options.max_conns = (int)n;
+        s->options.serve.max_conns = (int)n;
         return true;
     case 'd':
         s->demo = true;
@@ -196,7 +202,7 @@ int cmd_serve(int argc, char **argv)
                                           {"demo", no_argument, NULL, 'd'},
                                           {"help", no_argument, NULL, 'h'},
                                           {0}};
-    struct serve s = {.options = {.when_readable = true, .first_byte_ns = RN__HTTP_IDLE}};
+    struct serve s = {0};
     int c, r;
 
     while ((c = getopt_long(argc, argv, "l:p:m:h", longs, NULL)) != -1) {

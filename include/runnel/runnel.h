@@ -7,6 +7,7 @@
 #include <runnel/base.h>
 #include <runnel/bufio.h>
 #include <runnel/copy.h>
+#include <runnel/http.h>
 #include <runnel/message.h>
 #include <runnel/net.h>
 #include <runnel/process.h>

@@ -21,6 +21,8 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "http/token.h"
+
 #define DEFAULT_TARGET_LEN 8000
 #define DEFAULT_HEAD_LEN (16 * 1024)
 #define MOST_HEAD_LEN (1u << 30) /* offsets are 32 bits */
@@ -49,85 +51,11 @@ struct input {
     unsigned max_fields;
 };
 
-/*
- * Classes of bytes. TOKEN is tchar (RFC 9110 5.6.2). PATH is pchar and '/' (RFC 3986 3.3) and four
- * bytes that browsers leave raw in paths ("[]^|"); QUERY adds the ones they leave raw there
- * (WHATWG URL, query percent-encode set). '%' is not looked behind here: the path is decoded by
- * path.c, which is strict, and queries with a lone '%' are common and harmless. NAME_OF_HOST is
- * reg-name (RFC 3986 3.2.2) without ',', which only ever comes from two Host lines joined.
- */
-#define T 1
-#define P 2
-#define Q 4
-#define H 8
-
-static const uint8_t classes[256] = {
-    ['0' ... '9'] = T | P | Q | H,
-    ['A' ... 'Z'] = T | P | Q | H,
-    ['a' ... 'z'] = T | P | Q | H,
-    ['-'] = T | P | Q | H,
-    ['.'] = T | P | Q | H,
-    ['_'] = T | P | Q | H,
-    ['~'] = T | P | Q | H,
-    ['!'] = T | P | Q | H,
-    ['$'] = T | P | Q | H,
-    ['&'] = T | P | Q | H,
-    ['\''] = T | P | Q | H,
-    ['*'] = T | P | Q | H,
-    ['+'] = T | P | Q | H,
-    ['('] = P | Q | H,
-    [')'] = P | Q | H,
-    [';'] = P | Q | H,
-    ['='] = P | Q | H,
-    [','] = P | Q,
-    ['/'] = P | Q,
-    [':'] = P | Q,
-    ['@'] = P | Q,
-    ['%'] = T | P | Q | H,
-    ['['] = P | Q,
-    [']'] = P | Q,
-    ['^'] = T | P | Q,
-    ['|'] = T | P | Q,
-    ['`'] = T | Q,
-    ['?'] = Q,
-    ['{'] = Q,
-    ['}'] = Q,
-    ['\\'] = Q,
-    ['#'] = T,
-};
-
-static inline bool is_class(char c, unsigned mask)
-{
-    return (classes[(unsigned char)c] & mask) != 0;
-}
-
-static inline bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static inline bool is_space(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static inline char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
-}
-
-static bool is_hex(char c)
-{
-    char l = lower(c);
-
-    return is_digit(c) || (l >= 'a' && l <= 'f');
-}
-
 /* want is lower case and len bytes long. */
 static bool is_word(const char *s, const char *want, size_t len)
 {
     for (size_t i = 0; i < len; i++)
-        if (lower(s[i]) != want[i])
+        if (rn__lower(s[i]) != want[i])
             return false;
     return true;
 }
@@ -216,7 +144,7 @@ static int scan_method(struct rn__http_request *req, const struct input *in)
     uint32_t i = req->scanned, limit = req->mark + MOST_METHOD_LEN + 1;
     uint32_t stop = in->end < limit ? in->end : limit;
 
-    while (i < stop && is_class(in->buf[i], T))
+    while (i < stop && rn__is_class(in->buf[i], RN__CLASS_TOKEN))
         i++;
     req->scanned = i;
     if (i == limit)
@@ -257,8 +185,9 @@ static bool check_authority(const char *s, size_t len, bool needs_port)
             return false;
         i = n + 2;
     } else {
-        for (; i < len && is_class(s[i], H); i++)
-            if (s[i] == '%' && (len - i < 3 || !is_hex(s[i + 1]) || !is_hex(s[i + 2])))
+        for (; i < len && rn__is_class(s[i], RN__CLASS_HOST); i++)
+            if (s[i] == '%' &&
+                (len - i < 3 || rn__hex_value(s[i + 1]) < 0 || rn__hex_value(s[i + 2]) < 0))
                 return false;
         if (i == 0)
             return false;
@@ -270,7 +199,7 @@ static bool check_authority(const char *s, size_t len, bool needs_port)
     if (i == len) /* RFC 3986 3.2.3: "host:" is the default port; RFC 9110 9.3.6: not in CONNECT */
         return !needs_port;
     for (; i < len; i++) {
-        if (!is_digit(s[i]))
+        if (!rn__is_digit(s[i]))
             return false;
         port = port * 10 + (unsigned)(s[i] - '0');
         if (port > 65535)
@@ -347,13 +276,13 @@ static int scan_target(struct rn__http_request *req, const struct input *in)
     uint32_t stop = in->end < limit ? in->end : limit;
 
     if (req->question == 0) {
-        while (i < stop && is_class(in->buf[i], P))
+        while (i < stop && rn__is_class(in->buf[i], RN__CLASS_PATH))
             i++;
         if (i < stop && in->buf[i] == '?')
             req->question = i;
     }
     if (req->question != 0)
-        while (i < stop && is_class(in->buf[i], Q))
+        while (i < stop && rn__is_class(in->buf[i], RN__CLASS_QUERY))
             i++;
     req->scanned = i;
     if (i == limit)
@@ -386,7 +315,7 @@ static int scan_version(struct rn__http_request *req, const struct input *in)
 
             if (i == 0 && s[0] == ' ')
                 return refuse(req, 400, "more than one space in the request line"); /* 3 */
-            if (want[i] == 'd' ? !is_digit(s[i]) : s[i] != want[i])
+            if (want[i] == 'd' ? !rn__is_digit(s[i]) : s[i] != want[i])
                 return refuse(req, 400, i < 8 ? "bad version" : "request line must end in CR LF");
             if (i == 7 && (s[5] != '1' || s[7] > '1'))
                 return refuse(req, 505, "version is neither 1.0 nor 1.1"); /* RFC 9110 15.6.6 */
@@ -412,7 +341,7 @@ static int take_length(struct rn__http_request *req, const struct rn__http_field
     if (f->value_len == 0)
         return refuse(req, 400, "Content-Length is empty");
     for (uint32_t i = 0; i < f->value_len; i++) {
-        if (!is_digit(f->value[i]))
+        if (!rn__is_digit(f->value[i]))
             return refuse(req, 400, "Content-Length is not a number"); /* RFC 9110 8.6: 1*DIGIT */
         if (__builtin_mul_overflow(n, (uint64_t)10, &n) ||
             __builtin_add_overflow(n, (uint64_t)(f->value[i] - '0'), &n))
@@ -436,9 +365,9 @@ static bool next_item(struct rn__http_slice *rest, struct rn__http_slice *item)
     len = comma == NULL ? rest->len : (size_t)(comma - s);
     *rest = comma == NULL ? (struct rn__http_slice){NULL, 0}
                           : (struct rn__http_slice){comma + 1, rest->len - len - 1};
-    while (len > 0 && is_space(*s))
+    while (len > 0 && rn__is_space(*s))
         s++, len--;
-    while (len > 0 && is_space(s[len - 1]))
+    while (len > 0 && rn__is_space(s[len - 1]))
         len--;
     *item = (struct rn__http_slice){s, len};
     return true;
@@ -466,7 +395,7 @@ static int take_coding(struct rn__http_request *req, const struct rn__http_field
     }
     while (next_item(&rest, &item)) {
         for (size_t i = 0; i < item.len; i++)
-            if (!is_class(item.at[i], T))
+            if (!rn__is_class(item.at[i], RN__CLASS_TOKEN))
                 return refuse(req, 400, "malformed Transfer-Encoding");
         if (item.len == 0)
             return refuse(req, 400, "malformed Transfer-Encoding");
@@ -569,7 +498,7 @@ static int start_line(struct rn__http_request *req, const struct input *in)
         return s[1] == '\n' ? finish_head(req)
                             : refuse(req, 400, "bare CR in a field line"); /* 2.2 */
     }
-    if (is_space(*s)) /* 5.2: obs-fold; 2.2: white space before the first field */
+    if (rn__is_space(*s)) /* 5.2: obs-fold; 2.2: white space before the first field */
         return refuse(req, 400, "field line starts with white space");
     if (*s == '\n') /* 2.2 lets us take it for an end of line; nginx and llhttp disagree: refuse */
         return refuse(req, 400, "bare LF in a field line");
@@ -583,17 +512,17 @@ static int scan_name(struct rn__http_request *req, const struct input *in)
     if (i == in->end)
         return RN__HTTP_INCOMPLETE;
     if (i == req->line) {
-        if (!is_class(in->buf[i], T))
+        if (!rn__is_class(in->buf[i], RN__CLASS_TOKEN))
             return start_line(req, in);
         if (req->n_fields == in->max_fields)
             return refuse(req, 431, "too many fields"); /* RFC 6585 5 */
     }
-    while (i < in->end && is_class(in->buf[i], T))
+    while (i < in->end && rn__is_class(in->buf[i], RN__CLASS_TOKEN))
         i++;
     req->scanned = i;
     if (i == in->end)
         return RN__HTTP_INCOMPLETE;
-    if (is_space(in->buf[i])) /* 5.1 */
+    if (rn__is_space(in->buf[i])) /* 5.1 */
         return refuse(req, 400, "white space before the colon");
     if (in->buf[i] != ':')
         return refuse(req, 400, "empty or bad field name");
@@ -608,7 +537,7 @@ static int scan_space(struct rn__http_request *req, const struct input *in)
 {
     uint32_t i = req->scanned;
 
-    while (i < in->end && is_space(in->buf[i]))
+    while (i < in->end && rn__is_space(in->buf[i]))
         i++;
     req->scanned = req->mark = i;
     if (i == in->end)
@@ -663,7 +592,7 @@ static int scan_value(struct rn__http_request *req, const struct input *in)
         return RN__HTTP_INCOMPLETE;
     if (in->buf[i + 1] != '\n')
         return refuse(req, 400, "bare CR in a field line"); /* 2.2 */
-    while (stop > req->mark && is_space(in->buf[stop - 1]))
+    while (stop > req->mark && rn__is_space(in->buf[stop - 1]))
         stop--;
     f = &req->fields[req->n_fields++];
     f->name = in->buf + req->line;
@@ -753,7 +682,7 @@ const struct rn__http_field *rn__http_header(const struct rn__http_request *req,
 
         if (f->name_len != len)
             continue;
-        while (k < len && lower(f->name[k]) == lower(name[k]))
+        while (k < len && rn__lower(f->name[k]) == rn__lower(name[k]))
             k++;
         if (k == len)
             return f;

@@ -15,19 +15,13 @@
 #include <errno.h>
 #include <string.h>
 
+#include "http/token.h"
+
 struct name {
     char *out;
     size_t n;
     size_t room; /* without the NUL */
 };
-
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 /* One byte of a segment at s, n bytes left: how many it took, or -EINVAL. */
 static int decode_byte(const char *s, size_t n, char *byte)
@@ -40,8 +34,8 @@ static int decode_byte(const char *s, size_t n, char *byte)
     }
     if (n < 3)
         return -EINVAL;
-    high = hex_value(s[1]);
-    low = hex_value(s[2]);
+    high = rn__hex_value(s[1]);
+    low = rn__hex_value(s[2]);
     if (high < 0 || low < 0)
         return -EINVAL;
     *byte = (char)(high << 4 | low);

@@ -1,437 +1,379 @@
 /*
- * server.c - requests in, files out
+ * server.c - requests in, answers out
  *
- *      REST --readable--> READ HEAD --complete--> ANSWER --keep-alive, no more input--> REST
+ *      REST --readable--> READ HEAD --complete--> HANDLE --keep-alive, no more input--> REST
  *                          |   ^                   |  |
  *               incomplete |   |                   |  +--pipelined input--> READ HEAD
- *                          +---+                   +--close, error--> closed
+ *                          +---+                   +--close, error--> closed, or hijacked
  *
- * At rest a connection has neither coroutine nor buffer: a struct work, from a list kept for each
- * P, holds both buffers and the parsed request only while a request is under way. Small answers
- * collect in the output buffer, so that one pipelined batch leaves in one send; a large file's head
- * is sent with MSG_MORE, so that it leaves with the file's first bytes.
+ * At rest a connection has neither coroutine nor buffer: an exchange (exchange.h), from a list kept
+ * for each P, holds both buffers and the parsed request only while a request is under way.
  */
-#include "http/server.h"
-
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "http/files.h"
-#include "http/parse.h"
-#include "http/path.h"
-#include "http/text.h"
-#include "net/net.h"
+#include "http/exchange.h"
 #include "task/log.h"
 #include <runnel/task.h>
 
-#define HEAD_TIME (10 * RN_SECOND)  /* from a request's first byte to the end of its head */
-#define WRITE_TIME (60 * RN_SECOND) /* for the peer to take the next piece */
-#define PIECE ((size_t)256 << 10)   /* in WRITE_TIME: slower peers are cut off */
+#define IDLE_TIME (75 * RN_SECOND)
+#define HEAD_TIME (10 * RN_SECOND)
+#define BODY_TIME (60 * RN_SECOND)
+#define WRITE_TIME (60 * RN_SECOND)
+#define NO_LIMIT ((rn_time)0)
+#define HEAD_BYTES ((size_t)16 << 10)
+#define HEAD_MOST ((size_t)1 << 20)
+#define BODY_BYTES ((uint64_t)1 << 20)
 #define SPARES 64
-#define IN_ROOM (16 << 10)
-#define OUT_ROOM (16 << 10)
 
-_Static_assert(OUT_ROOM >= RN__FILE_SMALL + 2048, "a small file and its head fit");
+static void serve_conn(rn_conn *conn, rn_http_server *s, struct rn__conn_state *state);
 
-struct work {
-    struct work *next;
-    rn_conn *conn;
-    struct place *place; /* of the P that runs it */
-    bool close;          /* after this answer */
-    bool head_only;
-    bool timed;   /* the head's time limit is set */
-    size_t start; /* in[start..len) is not yet parsed */
-    size_t len;
-    size_t out_len;
-    struct rn__http_request req;
-    char in[IN_ROOM];
-    char out[OUT_ROOM];
-};
+/* ---- the server ---- */
 
-/* What each P has for itself. */
-struct place {
-    _Alignas(RN_CACHE_LINE) struct rn__files files;
-    struct work *spare;
-    int n_spare;
-    time_t second; /* of the date below */
-    char date[RN__HTTP_DATE_LEN + 1];
-};
-
-struct rn__http_server {
-    int root;
-    int n_places;
-    struct place places[];
-};
-
-int rn__http_server_open(const char *dir, struct rn__http_server **ret)
+static int choose_span(rn_time asked, rn_time normal, rn_time *ret)
 {
-    int n = rn_procs(), root, probe;
-    struct rn__http_server *s;
+    if (asked < -1)
+        return -EINVAL;
+    *ret = asked == 0 ? normal : asked < 0 ? NO_LIMIT : asked;
+    return 0;
+}
+
+static int choose_limits(rn_http_server *s, const rn_http_server_options *o)
+{
+    size_t head = o->max_head_bytes == 0 ? HEAD_BYTES : o->max_head_bytes;
+
+    for (size_t i = 0; i < RN_COUNT_OF(o->reserved); i++)
+        if (o->reserved[i] != 0)
+            return -EINVAL;
+    if (head > HEAD_MOST || o->max_fields > RN__HTTP_MAX_FIELDS ||
+        o->max_target_bytes > HEAD_MOST || choose_span(o->idle_ns, IDLE_TIME, &s->idle_ns) < 0 ||
+        choose_span(o->head_ns, HEAD_TIME, &s->head_ns) < 0 ||
+        choose_span(o->body_ns, BODY_TIME, &s->body_ns) < 0 ||
+        choose_span(o->write_ns, WRITE_TIME, &s->write_ns) < 0)
+        return -EINVAL;
+    s->limits = (struct rn__http_limits){
+        .max_target_len = o->max_target_bytes, .max_head_len = head, .max_fields = o->max_fields};
+    s->in_room = head + RN__BODY_ROOM;
+    if (o->max_body_bytes == 0)
+        s->options.max_body_bytes = BODY_BYTES;
+    return 0;
+}
+
+static int choose_name(rn_http_server *s, const char *name)
+{
+    size_t len = name == NULL ? 0 : strlen(name);
+
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
+            return -EINVAL;
+    if (len + sizeof "Server: \r\n" > sizeof s->fixed)
+        return -EINVAL;
+    if (name == NULL || len > 0)
+        s->fixed_len = (size_t)sprintf(s->fixed, "Server: %s\r\n", name == NULL ? "runnel" : name);
+    return 0;
+}
+
+int rn_http_server_new(const rn_http_server_options *options, rn_http_handler fn, void *arg,
+                       rn_http_server **ret)
+{
+    static const rn_http_server_options defaults;
+    const rn_http_server_options *o = options == NULL ? &defaults : options;
+    int n = rn_procs(), r;
+    rn_http_server *s;
 
     if (rn__self() == NULL)
         return -EDEADLK;
-    root = rn__sys_openat(AT_FDCWD, dir, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-    if (root < 0)
-        return root;
-    probe = rn__files_open(root, ".", O_RDONLY | O_DIRECTORY);
-    if (probe < 0) {
-        (void)rn__sys_close(root);
-        return probe;
-    }
-    (void)rn__sys_close(probe);
     s = rn__calloc(1, sizeof *s + (size_t)n * sizeof s->places[0]);
-    if (s == NULL) {
-        (void)rn__sys_close(root);
+    if (s == NULL)
         return -ENOMEM;
-    }
-    s->root = root;
+    s->fn = fn;
+    s->arg = arg;
+    s->options = *o;
     s->n_places = n;
-    for (int i = 0; i < n; i++)
-        rn__files_init(&s->places[i].files, root);
+    r = choose_limits(s, o);
+    if (r == 0)
+        r = choose_name(s, o->name);
+    if (r < 0) {
+        rn__free(s);
+        return r;
+    }
+    s->options.serve.when_readable = true;
+    s->options.serve.first_byte_ns = s->idle_ns;
     *ret = s;
     return 0;
 }
 
-void rn__http_server_close(struct rn__http_server *s)
+static void free_exchange(struct rn__exchange *x)
 {
-    for (int i = 0; i < s->n_places; i++) {
-        struct work *w;
+    rn__free(x->w.stage);
+    rn__free(x->w.fields);
+    rn__free(x);
+}
 
-        rn__files_free(&s->places[i].files);
-        while ((w = s->places[i].spare) != NULL) {
-            s->places[i].spare = w->next;
-            rn__free(w);
+void rn_http_server_free(rn_http_server *server)
+{
+    if (server == NULL)
+        return;
+    for (int i = 0; i < server->n_places; i++) {
+        struct rn__exchange *x;
+
+        while ((x = server->places[i].spare) != NULL) {
+            server->places[i].spare = x->next;
+            free_exchange(x);
         }
     }
-    (void)rn__sys_close(s->root);
-    rn__free(s);
+    rn__free(server);
 }
 
-/* ---- work ---- */
-
-static struct work *get_work(struct rn__http_server *s, rn_conn *conn)
+int rn_http_serve_listener(rn_http_server *server, rn_listener *ln)
 {
-    struct place *place = &s->places[rn_proc_id() - 1];
-    struct work *w = place->spare;
+    return rn_serve_listener(ln, &server->options.serve, rn_http_serve_conn, server);
+}
 
-    if (w != NULL) {
-        place->spare = w->next;
+int rn_http_serve(const char *network, const char *address, const rn_http_server_options *options,
+                  rn_http_handler fn, void *arg)
+{
+    rn_http_server *s;
+    int r = rn_http_server_new(options, fn, arg, &s);
+
+    if (r < 0)
+        return r;
+    r = rn_serve(network, address, &s->options.serve, rn_http_serve_conn, s);
+    rn_http_server_free(s);
+    return r;
+}
+
+/* ---- exchanges ---- */
+
+static struct rn__exchange *get_exchange(rn_http_server *s, rn_conn *conn)
+{
+    struct rn__http_place *place = &s->places[rn_proc_id() - 1];
+    struct rn__exchange *x = place->spare;
+
+    if (x != NULL) {
+        place->spare = x->next;
         place->n_spare--;
-    } else if ((w = rn__malloc(sizeof *w)) == NULL) {
-        return NULL;
+    } else {
+        x = rn__malloc(sizeof *x + s->in_room);
+        if (x == NULL)
+            return NULL;
+        memset(&x->w, 0, sizeof x->w);
     }
-    w->conn = conn;
-    w->place = place;
-    w->start = w->len = w->out_len = 0;
-    w->timed = w->close = false;
-    rn__http_begin(&w->req);
-    return w;
+    x->server = s;
+    x->conn = conn;
+    x->place = place;
+    x->state = NULL;
+    x->start = x->len = x->out_len = 0;
+    x->timed = x->close = x->hijacked = false;
+    x->began = rn__now_cached();
+    rn__request_begin(&x->r);
+    rn__response_begin(&x->w);
+    return x;
 }
 
-static void put_work(struct work *w)
+static void put_exchange(struct rn__exchange *x)
 {
-    if (w->place->n_spare == SPARES) {
-        rn__free(w); /* of a burst that is over */
+    if (x->place->n_spare == SPARES) {
+        free_exchange(x); /* of a burst that is over */
         return;
     }
-    w->next = w->place->spare;
-    w->place->spare = w;
-    w->place->n_spare++;
+    x->next = x->place->spare;
+    x->place->spare = x;
+    x->place->n_spare++;
 }
 
-/* ---- output ---- */
-
-static int flush(struct work *w, int flags)
+void rn__http_clock(struct rn__exchange *x, int dir, rn_time span_ns)
 {
-    struct iovec iov = {.iov_base = w->out, .iov_len = w->out_len};
-    ssize_t r = 0;
-
-    if (w->out_len > 0) {
-        rn__conn_deadline_after(w->conn, RN__WRITE, WRITE_TIME);
-        r = rn__conn_write(w->conn, &iov, 1, flags);
-    }
-    w->out_len = 0;
-    return r < 0 ? (int)r : 0;
-}
-
-static int reserve(struct work *w, size_t len)
-{
-    return w->out_len + len <= sizeof w->out ? 0 : flush(w, MSG_MORE);
-}
-
-static void put(struct work *w, const char *text, size_t len)
-{
-    memcpy(w->out + w->out_len, text, len);
-    w->out_len += len;
-}
-
-static void put_text(struct work *w, const char *text)
-{
-    put(w, text, strlen(text));
-}
-
-static const char *date_now(struct place *p)
-{
-    struct timespec ts;
-
-    (void)clock_gettime(CLOCK_REALTIME_COARSE, &ts);
-    if (ts.tv_sec != p->second) {
-        p->second = ts.tv_sec;
-        rn__http_date(ts.tv_sec, p->date);
-    }
-    return p->date;
-}
-
-/* Status line and the fields that every answer has; room is reserved. */
-static void put_head(struct work *w, const char *status_line, size_t len)
-{
-    put(w, status_line, len);
-    put_text(w, "Server: runnel\r\nDate: ");
-    put(w, date_now(w->place), RN__HTTP_DATE_LEN);
-    put_text(w, "\r\n");
-    if (w->close)
-        put_text(w, "Connection: close\r\n");
-    else if (w->req.minor == 0)
-        put_text(w, "Connection: keep-alive\r\n");
-}
-
-static int answer_page(struct work *w, int status, const char *field, const char *detail)
-{
-    char line[64], body[768], length[96];
-    const char *reason = rn__http_reason(status);
-    int r = reserve(w, 2048 + strlen(field)), n;
-
-    if (r < 0)
-        return r;
-    n = snprintf(line, sizeof line, "HTTP/1.1 %d %s\r\n", status, reason);
-    put_head(w, line, (size_t)n);
-    n = snprintf(body, sizeof body,
-                 "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">"
-                 "<meta name=\"viewport\" content=\"width=device-width\">"
-                 "<title>%d %s</title><h1>%d %s</h1><p>%s</p></html>\n",
-                 status, reason, status, reason, detail);
-    (void)snprintf(length, sizeof length,
-                   "Content-Type: text/html; charset=utf-8\r\nContent-Length: %d\r\n", n);
-    put_text(w, length);
-    put_text(w, field);
-    put_text(w, "\r\n");
-    if (!w->head_only)
-        put(w, body, (size_t)n);
-    return 0;
-}
-
-/* ---- files ---- */
-
-static int send_pieces(struct work *w, const struct rn__file *f)
-{
-    size_t left = (size_t)f->st.st_size;
-    off_t at = 0;
-
-    while (left > 0) {
-        size_t piece = left < PIECE ? left : PIECE;
-        ssize_t r;
-
-        rn__conn_deadline_after(w->conn, RN__WRITE, WRITE_TIME);
-        r = rn__conn_send_file(w->conn, f->fd, at, piece);
-        if (r < 0)
-            return (int)r;
-        at += r;
-        left -= (size_t)r;
-    }
-    return 0;
-}
-
-static int answer_file(struct work *w, struct rn__file *f)
-{
-    static const char ok[] = "HTTP/1.1 200 OK\r\n";
-    bool inline_body = f->fd < 0 && !w->head_only;
-    size_t body = inline_body ? (size_t)f->st.st_size : 0;
-    int r = reserve(w, 512 + f->head_len + body);
-
-    if (r < 0)
-        return r;
-    put_head(w, ok, sizeof ok - 1);
-    put(w, f->head, f->head_len);
-    put_text(w, "\r\n");
-    put(w, f->bytes, body);
-    if (f->fd < 0 || w->head_only)
-        return 0;
-    r = flush(w, MSG_MORE);
-    return r < 0 ? r : send_pieces(w, f);
-}
-
-static int answer_error(struct work *w, int error)
-{
-    switch (-error) {
-    case ENOENT:
-        return answer_page(w, 404, "", "There is no such file here.");
-    case EACCES:
-    case EPERM:
-        return answer_page(w, 403, "", "This file may not be read.");
-    case EINVAL:
-        return answer_page(w, 400, "", "The address is malformed.");
-    case ENAMETOOLONG:
-        return answer_page(w, 414, "", "The address is too long.");
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-        return answer_page(w, 503, "Retry-After: 1\r\n", "The server is short of memory or files.");
-    default:
-        rn__log("http: %s", rn_strerror(error));
-        return answer_page(w, 500, "", "The server failed.");
-    }
-}
-
-/* To the same path with a slash at its end, so that relative links work. The path goes back as it
- * came, still encoded: the parser let nothing through that could end the line. */
-static int answer_moved(struct work *w)
-{
-    struct rn__http_slice path = w->req.path, query = w->req.query;
-    char *field;
-    int r;
-
-    /* "//host" at the start of a Location would be another host. */
-    while (path.len > 1 && path.at[1] == '/') {
-        path.at++;
-        path.len--;
-    }
-    field = rn__malloc(path.len + query.len + 32);
-    if (field == NULL)
-        return answer_error(w, -ENOMEM);
-    (void)sprintf(field, "Location: %.*s/%s%.*s\r\n", (int)path.len, path.at,
-                  query.at == NULL ? "" : "?", (int)query.len, query.at == NULL ? "" : query.at);
-    r = answer_page(w, 301, field, "It is a directory.");
-    rn__free(field);
-    return r;
-}
-
-static int answer_path(struct work *w)
-{
-    char name[RN__FILE_NAME];
-    struct rn__file *f;
-    bool is_dir = false;
-    rn_time now = rn__now_cached();
-    ssize_t len = rn__http_path(w->req.path.at, w->req.path.len, name,
-                                sizeof name - sizeof "/index.html", &is_dir);
-    int r;
-
-    if (len < 0)
-        return answer_error(w, (int)len);
-    if (is_dir)
-        strcpy(len == 1 && name[0] == '.' ? name : name + len,
-               len == 1 && name[0] == '.' ? "index.html" : "/index.html");
-    r = rn__files_get(&w->place->files, name, now, &f);
-    if (r == -EISDIR)
-        return is_dir ? answer_error(w, -ENOENT) : answer_moved(w);
-    if (r < 0)
-        return answer_error(w, r);
-    r = answer_file(w, f);
-    rn__files_put(f);
-    return r;
+    if (span_ns != NO_LIMIT)
+        rn__conn_deadline_after(x->conn, dir, span_ns);
+    else
+        rn__iowait_set_deadline(&x->conn->w, dir, 0);
 }
 
 /* ---- requests ---- */
 
-static int answer(struct work *w)
+static void tell_done(struct rn__exchange *x, bool parsed)
 {
-    struct rn__http_request *req = &w->req;
-    bool has_body = req->chunked || req->content_length > 0;
+    const rn_http_server_options *o = &x->server->options;
+    rn_http_done done = {.request = parsed ? &x->r : NULL,
+                         .conn = x->hijacked ? NULL : x->conn,
+                         .status = x->w.status,
+                         .body_bytes = x->w.body_out,
+                         .began = x->began,
+                         .error = x->w.error};
 
-    w->close = !req->keep_alive || has_body || rn__serve_draining(w->conn);
-    w->head_only = req->method == RN__HTTP_HEAD;
-    /* A body is nothing a file has use for: it is not read, so the connection cannot go on. */
-    if (has_body)
-        rn__conn_linger(w->conn);
-    if (req->method == RN__HTTP_OTHER)
-        return answer_page(w, 501, "", "This method is not known here.");
-    if (req->method != RN__HTTP_GET && req->method != RN__HTTP_HEAD)
-        return answer_page(w, 405, "Allow: GET, HEAD\r\n", "Files can be read, no more.");
-    return answer_path(w);
+    if (o->done != NULL)
+        o->done(&done, o->done_arg);
 }
 
 /* A request that is none: say so, and read no further. */
-static void refuse(struct work *w, int status, const char *reason)
+static void refuse(struct rn__exchange *x, int status, const char *reason)
 {
-    w->close = true;
-    w->head_only = false;
-    rn__conn_linger(w->conn);
-    if (answer_page(w, status, "", reason) == 0)
-        (void)flush(w, 0);
+    x->close = true;
+    x->r.body_ended = true;
+    rn__conn_linger(x->conn);
+    (void)rn_http_error(&x->w, status, reason);
+    rn__response_end(x);
+    (void)rn__out_flush(x, 0);
+    tell_done(x, false);
+}
+
+/* A body may need room behind the head for its framing, so the head moves to the front while
+ * nobody points into it yet. */
+static void make_room(struct rn__exchange *x, size_t head_len)
+{
+    if (x->start > 0 && rn__has_body(&x->r)) {
+        memmove(x->in, x->in + x->start, x->len - x->start);
+        x->len -= x->start;
+        x->start = 0;
+        (void)rn__http_parse(&x->r.head, x->in, x->len, &x->server->limits); /* moves its slices */
+    }
+    x->body_base = x->body_at = x->start + head_len;
+}
+
+/* 0: on to the next request; -1: the connection is closed, or somebody else's. */
+static int handle(struct rn__exchange *x, size_t head_len)
+{
+    make_room(x, head_len);
+    rn__body_begin(x);
+    x->close = !x->r.head.keep_alive;
+    x->server->fn(&x->w, &x->r, x->server->arg);
+    if (!x->hijacked) {
+        rn__response_end(x);
+        if (!x->r.body_ended) {
+            bool ended = !x->close && rn__body_is_short(x) && rn__out_flush(x, 0) == 0 &&
+                         rn__body_drain(x);
+
+            x->close |= !ended;
+            if (!ended) /* what the peer still sends would reset the answer away */
+                rn__conn_linger(x->conn);
+        }
+    }
+    tell_done(x, true);
+    rn__request_end(&x->r);
+    if (x->hijacked)
+        return -1;
+    if (x->close) {
+        /* Where a write failed there is a hole, and nothing may follow it. */
+        if (x->w.error == 0 || x->w.error == -RN_EPARTIAL)
+            (void)rn__out_flush(x, 0);
+        return -1;
+    }
+    x->start = x->body_at;
+    x->timed = false;
+    return 0;
 }
 
 /* Parses and answers what is in the buffer. 1: all of it, 0: more is needed, -1: close. */
-static int serve_input(struct work *w)
+static int serve_input(struct rn__exchange *x)
 {
-    while (w->start < w->len) {
-        ssize_t n = rn__http_parse(&w->req, w->in + w->start, w->len - w->start, NULL);
+    while (x->start < x->len) {
+        ssize_t n = rn__http_parse(&x->r.head, x->in + x->start, x->len - x->start,
+                                   &x->server->limits);
 
         if (n == RN__HTTP_INCOMPLETE)
             return 0;
         if (n < 0) {
-            refuse(w, w->req.status, w->req.reason);
+            refuse(x, x->r.head.status, x->r.head.reason);
             return -1;
         }
-        if (answer(w) < 0)
+        if (handle(x, (size_t)n) < 0)
             return -1;
-        w->start += (size_t)n;
-        w->timed = false;
-        if (w->close)
-            return flush(w, 0), -1;
-        rn__http_begin(&w->req);
+        x->began = rn__now_cached();
+        rn__request_begin(&x->r);
+        rn__response_begin(&x->w);
     }
-    return flush(w, 0) < 0 ? -1 : 1;
+    return rn__out_flush(x, 0) < 0 ? -1 : 1;
 }
 
 /* Room for more of the request under way. The parser's limit is met before the buffer is full. */
-static int read_more(struct work *w)
+static int read_more(struct rn__exchange *x)
 {
     ssize_t n;
 
-    if (w->start > 0) {
-        memmove(w->in, w->in + w->start, w->len - w->start);
-        w->len -= w->start;
-        w->start = 0;
+    if (x->start > 0) {
+        memmove(x->in, x->in + x->start, x->len - x->start);
+        x->len -= x->start;
+        x->start = 0;
     }
     /* From a request's first byte on the clock runs, whatever trickles in. */
-    if (w->len > 0 && !w->timed) {
-        w->timed = true;
-        rn__conn_deadline_after(w->conn, RN__READ, HEAD_TIME);
+    if (x->len > 0 && !x->timed) {
+        x->timed = true;
+        rn__http_clock(x, RN__READ, x->server->head_ns);
     }
-    if (w->len > 0 && flush(w, 0) < 0)
+    if (x->len > 0 && rn__out_flush(x, 0) < 0)
         return -1;
-    n = rn_read(w->conn, w->in + w->len, sizeof w->in - w->len);
-    if (n == -ETIME && w->len > 0)
-        refuse(w, 408, "The request took too long.");
+    n = rn_read(x->conn, x->in + x->len, x->server->in_room - x->len);
+    if (n == -ETIME && x->len > 0)
+        refuse(x, 408, "The request took too long.");
     if (n <= 0)
         return -1;
-    w->len += (size_t)n;
+    x->len += (size_t)n;
     return 0;
 }
 
-void rn__http_handle(rn_conn *conn, void *server)
+/* ---- connections ---- */
+
+static void drop_state(struct rn__conn_state *state)
 {
-    struct work *w = get_work(server, conn);
+    if (state == NULL)
+        return;
+    if (state->drop != NULL)
+        state->drop(state->value);
+    rn__free(state);
+}
+
+static void serve_with_state(rn_conn *conn, void *arg)
+{
+    struct rn__conn_state *state = arg;
+
+    serve_conn(conn, state->server, state);
+}
+
+static bool rest(rn_conn *conn, rn_http_server *s, struct rn__conn_state *state)
+{
+    if (rn__serve_draining(conn))
+        return false;
+    if (s->idle_ns != NO_LIMIT)
+        rn__conn_deadline_after(conn, RN__READ, s->idle_ns);
+    else
+        rn_set_read_deadline(conn, 0);
+    return (state == NULL ? rn_go_when_readable(conn, rn_http_serve_conn, s)
+                          : rn_go_when_readable(conn, serve_with_state, state)) == 0;
+}
+
+static void serve_conn(rn_conn *conn, rn_http_server *s, struct rn__conn_state *state)
+{
+    struct rn__exchange *x = get_exchange(s, conn);
+    bool hijacked;
     int r = 0;
 
-    if (w == NULL) {
+    if (x == NULL) {
         rn__log("http: %s: a connection is closed", rn_strerror(-ENOMEM));
+        drop_state(state);
         rn_close(conn);
         return;
     }
+    x->state = state;
     while (r == 0) {
-        r = read_more(w);
+        r = read_more(x);
         if (r == 0)
-            r = serve_input(w);
+            r = serve_input(x);
     }
-    if (w->start < w->len) /* pipelined, and not answered: more may be on its way */
+    hijacked = x->hijacked;
+    state = x->state;
+    if (!hijacked && x->start < x->len) /* pipelined, and not answered: more may be on its way */
         rn__conn_linger(conn);
-    put_work(w);
-    if (r > 0 && !rn__serve_draining(conn)) {
-        rn__conn_deadline_after(conn, RN__READ, RN__HTTP_IDLE);
-        if (rn_go_when_readable(conn, rn__http_handle, server) == 0)
-            return;
-    }
-    rn_close(conn);
+    put_exchange(x);
+    if (!hijacked && r > 0 && rest(conn, s, state))
+        return;
+    drop_state(state);
+    if (!hijacked)
+        rn_close(conn);
+}
+
+void rn_http_serve_conn(rn_conn *conn, void *server)
+{
+    serve_conn(conn, server, NULL);
 }

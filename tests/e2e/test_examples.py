@@ -285,6 +285,24 @@ def test_example_ratelimit_waits_for_tokens_and_gives_no_more_than_its_rate():
         assert (time.monotonic() - start) * 1000 >= (n * clients - burst - 1) * every_ms
 
 
+def curl(*args, **more):
+    return subprocess.run(["curl", "-s", "--max-time", str(LIMIT), *args], check=True,
+                          capture_output=True, **more).stdout
+
+
+def test_example_http_routes_reads_bodies_and_streams():
+    with Program(example("http"), "127.0.0.1:PORT") as s:
+        at = f"http://127.0.0.1:{s.port}"
+        assert curl(f"{at}/hello/a%20b") == b"Hello, a b!\n"
+        body = b"x" * 3_000_000
+        assert curl("--data-binary", "@-", f"{at}/count", input=body) == b"3000000 bytes\n"
+        assert curl("--data-binary", "@-", "-H", "Transfer-Encoding: chunked", f"{at}/count",
+                    input=body) == b"3000000 bytes\n"
+        assert curl("-N", f"{at}/ticks?n=2") == b"tick 1\ntick 2\n"
+        assert curl("-o", "/dev/null", "-w", "%{http_code}", f"{at}/count") == b"405"
+        assert curl("-o", "/dev/null", "-w", "%{http_code}", f"{at}/none") == b"404"
+
+
 def test_example_library_fetches_with_libcurl():
     program = example("library")
     with Serve() as s:

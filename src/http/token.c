@@ -1,0 +1,44 @@
+/*
+ * token.c - classes of bytes: the table
+ */
+#include "http/token.h"
+
+#define T RN__CLASS_TOKEN
+#define P RN__CLASS_PATH
+#define Q RN__CLASS_QUERY
+#define H RN__CLASS_HOST
+
+const uint8_t rn__byte_classes[256] = {
+    ['0' ... '9'] = T | P | Q | H,
+    ['A' ... 'Z'] = T | P | Q | H,
+    ['a' ... 'z'] = T | P | Q | H,
+    ['-'] = T | P | Q | H,
+    ['.'] = T | P | Q | H,
+    ['_'] = T | P | Q | H,
+    ['~'] = T | P | Q | H,
+    ['!'] = T | P | Q | H,
+    ['$'] = T | P | Q | H,
+    ['&'] = T | P | Q | H,
+    ['\''] = T | P | Q | H,
+    ['*'] = T | P | Q | H,
+    ['+'] = T | P | Q | H,
+    ['('] = P | Q | H,
+    [')'] = P | Q | H,
+    [';'] = P | Q | H,
+    ['='] = P | Q | H,
+    [','] = P | Q,
+    ['/'] = P | Q,
+    [':'] = P | Q,
+    ['@'] = P | Q,
+    ['%'] = T | P | Q | H,
+    ['['] = P | Q,
+    [']'] = P | Q,
+    ['^'] = T | P | Q,
+    ['|'] = T | P | Q,
+    ['`'] = T | Q,
+    ['?'] = Q,
+    ['{'] = Q,
+    ['}'] = Q,
+    ['\\'] = Q,
+    ['#'] = T,
+};

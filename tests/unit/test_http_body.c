@@ -1,0 +1,232 @@
+/*
+ * test_http_body.c - bodies of requests, as their handlers read them, and connections taken over
+ */
+#include "http_test.h"
+
+#define POST(path) "POST " path " HTTP/1.1\r\nHost: example.test\r\n"
+#define CHUNKED "Transfer-Encoding: chunked\r\n\r\n"
+#define GET_END "GET /end HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+/* Says what it read, in the pieces its path asks for. */
+static void tell_body(rn_http_response *w, rn_http_request *r, void *arg)
+{
+    const char *path = rn_http_get_path(r), *trailer;
+    size_t piece = strcmp(path, "/bytes") == 0 ? 1 : 4096, len = 0;
+    static char body[1 << 20];
+    ssize_t n;
+
+    (void)arg;
+    if (strcmp(path, "/ignore") == 0) {
+        rn_http_printf(w, "ignored\n");
+        return;
+    }
+    if (strcmp(path, "/small") == 0)
+        rn_http_set_max_body(r, 4);
+    CHECK_EQ(rn_http_read(r, body, 0), 0);
+    while ((n = rn_http_read(r, body + len,
+                             piece < sizeof body - len ? piece : sizeof body - len)) > 0)
+        len += (size_t)n;
+    CHECK_EQ(rn_http_read(r, body, 1), n);
+    if (n < 0) {
+        CHECK_OK(rn_http_error(w, n == -EMSGSIZE ? 413 : 400, rn_error_name((int)n)));
+        return;
+    }
+    rn_http_printf(w, "[%.*s]", (int)(len < 64 ? len : 64), body);
+    trailer = rn_http_get_trailer(r, "x-sum");
+    if (trailer != NULL)
+        rn_http_printf(w, " sum=<%s>", trailer);
+    CHECK(rn_http_get_trailer(r, "host") == NULL);
+    rn_http_printf(w, " %zu\n", len);
+}
+
+static struct site *new_site(const rn_http_server_options *o)
+{
+    struct site *s = calloc(1, sizeof *s);
+
+    CHECK(s != NULL);
+    open_site(s, o, tell_body, NULL);
+    return s;
+}
+
+static void end_site(struct site *s)
+{
+    close_site(s);
+    free(s);
+}
+
+RN_CORO_TEST(a_body_by_length_is_read_and_the_next_request_follows)
+{
+    struct site *s = new_site(NULL);
+
+    CHECK_HAS(ask(s, POST("/") "Content-Length: 5\r\n\r\nhello" GET_END), "[hello] 5\n");
+    CHECK_HAS(s->answer, "[] 0\n");
+    CHECK_HAS(ask(s, POST("/bytes") "Content-Length: 5\r\n\r\nhello" GET_END), "[hello] 5\n");
+    CHECK_HAS(s->answer, "[] 0\n");
+    end_site(s);
+}
+
+/* Every cut, so that head, sizes, data and trailers arrive in two pieces. */
+RN_CORO_TEST(a_chunked_body_is_read_however_it_is_cut)
+{
+    static const char request[] = POST("/bytes") CHUNKED
+        "5\r\nhello\r\n1;x=\"y\"\r\n,\r\n006\r\n world\r\n0\r\nX-Sum: 12\r\nHost: "
+        "evil\r\n\r\n" GET_END;
+    struct site *s = new_site(NULL);
+
+    for (size_t cut = 60; cut < sizeof request - 1; cut++) {
+        close_client(s);
+        connect_site(s);
+        CHECK_OK(rn_write(s->client, request, cut));
+        CHECK_OK(rn_sleep(20 * RN_MICROSECOND));
+        CHECK_OK(rn_write(s->client, request + cut, sizeof request - 1 - cut));
+        CHECK_HAS(hear(s, NULL), "[hello, world] sum=<12> 12\n");
+        CHECK_HAS(s->answer, "[] 0\n");
+    }
+    end_site(s);
+}
+
+RN_CORO_TEST(pipelined_bodies_behind_a_full_buffer_find_room)
+{
+    struct site *s = new_site(NULL);
+    char *request = malloc(64 << 10), *at = request;
+
+    /* Small ones until nearly all of the input is used, then one with chunks. */
+    for (int i = 0; i < 330; i++)
+        at = stpcpy(at, "GET /x HTTP/1.1\r\nHost: example.test\r\nA: b\r\n\r\n");
+    at = stpcpy(at, POST("/") CHUNKED);
+    for (int i = 0; i < 3000; i++)
+        at = stpcpy(at, "1\r\nz\r\n");
+    stpcpy(at, "0\r\n\r\n" GET_END);
+    say(s, request);
+    CHECK_HAS(hear(s, NULL), "] 3000\n");
+    free(request);
+    end_site(s);
+}
+
+RN_CORO_TEST(a_malformed_or_cut_body_is_an_error_and_ends_the_connection)
+{
+    static const char *const bad[] = {
+        POST("/") CHUNKED "x\r\n",
+        POST("/") CHUNKED "1\r\nab\r\n0\r\n\r\n",
+        POST("/") CHUNKED "0\r\nbad trailer\r\n\r\n",
+        POST("/") CHUNKED "1\r\na",
+        POST("/") CHUNKED "1\r\na\r\n0\r\n",
+        POST("/") "Content-Length: 10\r\n\r\nabc",
+    };
+    struct site *s = new_site(NULL);
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        CHECK_HAS(ask(s, bad[i]), " 400 ");
+        CHECK_HAS(s->answer, i < 3 ? "RN_EHTTP" : "RN_EPARTIAL");
+        CHECK_HAS(s->answer, "Connection: close\r\n");
+    }
+    end_site(s);
+}
+
+RN_CORO_TEST(a_body_beyond_its_limit_is_refused)
+{
+    struct site *s = new_site(&(rn_http_server_options){.max_body_bytes = 1000});
+
+    CHECK_HAS(ask(s, POST("/") "Content-Length: 1001\r\n\r\n"), " 413 ");
+    CHECK_HAS(ask(s, POST("/") CHUNKED "3e9\r\n"), " 413 ");
+    CHECK_HAS(ask(s, POST("/") CHUNKED "ffffffffffffffff\r\n"), " 413 ");
+    CHECK_HAS(ask(s, POST("/small") CHUNKED "2\r\nab\r\n3\r\ncde\r\n0\r\n\r\n"), " 413 ");
+    CHECK_HAS(ask(s, POST("/small") "Content-Length: 4\r\n\r\nabcd" GET_END), "[abcd] 4\n");
+    end_site(s);
+}
+
+RN_CORO_TEST(a_peer_that_waits_is_asked_to_go_on_when_its_body_is_wanted)
+{
+    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    struct site *s = new_site(NULL);
+
+    say(s, POST("/") "Content-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+    hear(s, go_on);
+    say(s, "ok");
+    CHECK_HAS(hear(s, "[ok] 2\n"), "HTTP/1.1 200 OK\r\n");
+    /* It did not wait. */
+    say(s, POST("/") "Content-Length: 2\r\nExpect: 100-continue\r\n\r\nok");
+    CHECK_HAS_NO(hear(s, "[ok] 2\n"), "100 Continue");
+    /* Nobody wants it: the answer comes at once, and the connection ends, for what follows may be
+     * the body or the next request. */
+    say(s, POST("/ignore") "Content-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+    CHECK_HAS(hear(s, NULL), "Connection: close\r\n");
+    CHECK_HAS_NO(s->answer, "100 Continue");
+    CHECK_HAS_NO(ask(s, POST("/small") "Content-Length: 9\r\nExpect: 100-continue\r\n\r\n"),
+                 "100 Continue");
+    CHECK_HAS(s->answer, " 413 ");
+    end_site(s);
+}
+
+RN_CORO_TEST(a_body_that_its_handler_does_not_read_is_passed_over_where_it_is_short)
+{
+    struct site *s = new_site(&(rn_http_server_options){.max_body_bytes = UINT64_MAX});
+
+    CHECK_HAS(ask(s, POST("/ignore") "Content-Length: 5\r\n\r\nhello" GET_END), "[] 0\n");
+    CHECK_HAS(ask(s, POST("/ignore") CHUNKED "5\r\nhello\r\n0\r\n\r\n" GET_END), "[] 0\n");
+    CHECK_HAS_NO(ask(s, POST("/ignore") CHUNKED "5\r\nhellooo\r\n0\r\n\r\n" GET_END), "[] 0\n");
+    CHECK_HAS(ask(s, POST("/ignore") "Content-Length: 10000000\r\n\r\nhello"),
+              "Connection: close\r\n");
+    CHECK_HAS(s->answer, "ignored\n");
+    end_site(s);
+}
+
+RN_CORO_TEST(a_body_that_trickles_runs_out_of_time)
+{
+    struct site *s = new_site(&(rn_http_server_options){.body_ns = 50 * MS});
+
+    say(s, POST("/") "Content-Length: 10\r\n\r\nabc");
+    CHECK_HAS(hear(s, NULL), "ETIME");
+    end_site(s);
+}
+
+/* ---- taking over ---- */
+
+static void take_over(rn_http_response *w, rn_http_request *r, void *arg)
+{
+    rn_conn *conn = NULL, *again;
+    char buf[64];
+    ssize_t n;
+
+    (void)arg;
+    if (strcmp(rn_http_get_path(r), "/late") == 0) {
+        rn_http_printf(w, "x");
+        CHECK_EQ(rn_http_hijack(w, &conn), -EALREADY);
+        return;
+    }
+    if (strcmp(rn_http_get_path(r), "/body") == 0) {
+        CHECK_EQ(rn_http_read(r, buf, 1), 1);
+        CHECK_EQ(rn_http_hijack(w, &conn), -EBUSY);
+        rn_http_printf(w, "busy");
+        return;
+    }
+    CHECK_STR(rn_http_get_header(r, "Upgrade"), "echo");
+    CHECK_OK(rn_http_hijack(w, &conn));
+    CHECK_EQ(rn_http_hijack(w, &again), -EALREADY);
+    CHECK_OK(rn_write(conn, "HTTP/1.1 101 Switching Protocols\r\n\r\n", 36));
+    while ((n = rn_read(conn, buf, sizeof buf)) > 0)
+        CHECK_OK(rn_write(conn, buf, (size_t)n));
+    rn_close(conn);
+}
+
+/* field.md 12: the first frame comes in one segment with the request, and answers before it are
+ * sent before it. */
+RN_CORO_TEST(who_takes_a_connection_over_gets_every_byte_already_read)
+{
+    struct site *s = calloc(1, sizeof *s);
+
+    open_site(s, NULL, take_over, NULL);
+    say(s,
+        "GET /late HTTP/1.1\r\nHost: x\r\n\r\n"
+        "GET /up HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nfirst frame");
+    hear(s, "first frame");
+    CHECK_HAS(s->answer, "\r\n\r\nxHTTP/1.1 101 Switching Protocols\r\n\r\nfirst frame");
+    say(s, ", second");
+    hear(s, ", second");
+    close_client(s);
+    connect_site(s);
+    say(s, "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nConnection: close\r\n\r\nab");
+    CHECK_HAS(hear(s, NULL), "busy");
+    close_site(s);
+    free(s);
+}
