@@ -8,6 +8,7 @@
 #include <runnel/bufio.h>
 #include <runnel/copy.h>
 #include <runnel/http.h>
+#include <runnel/fd.h>
 #include <runnel/message.h>
 #include <runnel/net.h>
 #include <runnel/process.h>

@@ -45,16 +45,16 @@ struct rn__iowait {
     struct rn__proc *counted;           /* the P in whose load it is; NULL: none */
     uint32_t index;                     /* [C] */
     int fd;                             /* [C] while in use */
-    _Atomic uint8_t seen;  /* [A] flags reported so far: RN__HUP ERR RDHUP PRI; sticky */
-    _Atomic uint8_t ready; /* [A] merged: directions reported so far */
-    atomic_bool attending; /* [A] */
-    atomic_bool fired;     /* [A] REST ended, home must run `rest` */
-    uint8_t how;           /* [C] RN__ADD_* */
-    bool unarmed;          /* [waiter] waits for a nudge or the deadline, not for the poller */
-    bool merged;           /* [C] any direction wakes RN__READ (rn_wait_fd) */
-    bool may_be_shared;    /* [C] the description may be open elsewhere: DEL before close */
-    bool keep_fd;          /* [C] once closing */
-    uint8_t fd_dirs;       /* [C] merged: the directions to arm */
+    _Atomic uint8_t seen;      /* [A] flags reported so far: RN__HUP ERR RDHUP PRI; sticky */
+    _Atomic uint8_t ready;     /* [A] merged: directions reported so far */
+    atomic_bool attending;     /* [A] */
+    atomic_bool fired;         /* [A] REST ended, home must run `rest` */
+    uint8_t how;               /* [C] RN__ADD_* */
+    bool unarmed;              /* [waiter] waits for a nudge or the deadline, not for the poller */
+    bool merged;               /* [C] any direction wakes RN__READ (rn_wait_fd) */
+    atomic_bool may_be_shared; /* [A] the description may be open elsewhere: DEL before close */
+    bool keep_fd;              /* [C] once closing */
+    uint8_t fd_dirs;           /* [C] merged: the directions to arm */
 };
 
 /* A fresh wait for fd, on the calling thread's P. -ENOMEM, -ENFILE. */
