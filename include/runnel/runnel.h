@@ -9,6 +9,7 @@
 #include <runnel/copy.h>
 #include <runnel/http.h>
 #include <runnel/fd.h>
+#include <runnel/interfaces.h>
 #include <runnel/message.h>
 #include <runnel/net.h>
 #include <runnel/process.h>

@@ -86,12 +86,13 @@ int rn_fd_owner(int fd, pid_t *ret)
 
 int rn_fd_set_owner(int fd, pid_t owner, int signo)
 {
-    struct f_owner_ex who = {.type = owner < 0 ? F_OWNER_PGRP : F_OWNER_PID,
-                             .pid = owner < 0 ? -owner : owner};
+    struct f_owner_ex who = {.type = F_OWNER_PID, .pid = owner};
     int r;
 
     if (owner == INT_MIN)
         return -ESRCH;
+    if (owner < 0)
+        who = (struct f_owner_ex){.type = F_OWNER_PGRP, .pid = -owner};
     if (owner == 0) {
         r = set_flag(fd, F_GETFL, F_SETFL, O_ASYNC, false);
         return r < 0 ? r : rn__sys_fcntl(fd, F_SETOWN_EX, (long)&who);
