@@ -509,3 +509,37 @@ RN_TEST(running_out_of_local_ports_is_told_with_the_address)
     rntest_write_sysctl("/proc/sys/net/ipv4/ip_local_port_range", "40000 40003\n");
     CHECK_EQ(rn_run(&(rn_run_options){.procs = 1, .log = note_line}, use_up_ports, NULL), 0);
 }
+
+/* Field incident: a client that binds to an address, and leaves the port to the kernel, has one
+ * connection for each port. With IP_BIND_ADDRESS_NO_PORT a port is used again towards another
+ * destination: 100 connections from 64 ports. */
+static int share_ports(void *arg)
+{
+    static const char *const to[] = {"127.0.0.1:80", "127.0.0.1:81"};
+    rn_dial_options from = {.local = "127.0.0.2:0"};
+    rn_listener *ln[2];
+    rn_conn *c[100];
+    char address[128];
+
+    (void)arg;
+    for (int i = 0; i < 2; i++)
+        CHECK_OK(rn_listen("tcp", to[i], NULL, &ln[i]));
+    for (int i = 0; i < 100; i++) {
+        CHECK_OK(rn_dial("tcp", to[i % 2], &from, &c[i]));
+        CHECK_OK(rn_local_addr(c[i], address, sizeof address));
+        CHECK(strncmp(address, "127.0.0.2:400", 13) == 0);
+    }
+    for (int i = 0; i < 100; i++)
+        rn_close(c[i]);
+    for (int i = 0; i < 2; i++)
+        rn_listener_close(ln[i]);
+    return 0;
+}
+
+RN_TEST(a_local_address_does_not_use_up_a_port_for_each_dial)
+{
+    rntest_new_network();
+    rntest_loopback_up();
+    rntest_write_sysctl("/proc/sys/net/ipv4/ip_local_port_range", "40000 40063\n");
+    CHECK_EQ(rn_run(&(rn_run_options){.procs = 1}, share_ports, NULL), 0);
+}

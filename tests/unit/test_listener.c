@@ -179,6 +179,64 @@ RN_TEST(a_full_accept_queue_is_seen_and_its_overflows_are_counted)
     CHECK_EQ(rn_run(NULL, fill_accept_queue, NULL), 0);
 }
 
+/* Two handshakes that end while the accept queue is full: begun before, when it was not, and held
+ * back because the listener waits for their first data. Three more are there already. */
+#define LATE 3
+
+static int overflow_late(void *arg)
+{
+    rn_listen_options o = {.backlog = BACKLOG, .defer_accept_s = 30};
+    bool reset = arg != NULL;
+    char address[128], byte;
+    rn_conn *in[BACKLOG], *late[LATE], *b;
+    rn_listener *ln;
+
+    CHECK_OK(rn_listen("tcp4", ":0", &o, &ln));
+    snprintf(address, sizeof address, "127.0.0.1:%d", ntohs(address_of(ln).sin_port));
+    for (int i = 0; i < BACKLOG; i++) {
+        CHECK_OK(rn_dial("tcp", address, NULL, &in[i]));
+        CHECK_EQ(rn_write(in[i], "x", 1), 1);
+        while (stats_of(ln).queued < i + 1)
+            rn_yield();
+    }
+    for (int i = 0; i < LATE; i++)
+        CHECK_OK(rn_dial("tcp", address, NULL, &late[i]));
+    CHECK_EQ(stats_of(ln).queued, BACKLOG);
+    for (int i = 0; i < LATE; i++) /* the first gets the last place */
+        CHECK_EQ(rn_write(late[i], "x", 1), 1);
+    while (stats_of(ln).system_overflows < LATE - 1)
+        rn_yield();
+    CHECK_EQ(stats_of(ln).queued, BACKLOG + 1);
+    if (reset)
+        for (int i = 1; i < LATE; i++)
+            CHECK_EQ(rn_read(late[i], &byte, 1), -ECONNRESET);
+    for (int i = 0; i < BACKLOG + (reset ? 1 : LATE); i++) { /* else they come when there is room */
+        CHECK_OK(rn_accept(ln, &b));
+        CHECK_EQ(rn_read(b, &byte, 1), 1);
+        rn_close(b);
+    }
+    for (int i = 0; i < LATE; i++)
+        rn_close(late[i]);
+    for (int i = 0; i < BACKLOG; i++)
+        rn_close(in[i]);
+    rn_listener_close(ln);
+    return 0;
+}
+
+RN_TEST(who_does_not_fit_into_the_accept_queue_comes_later)
+{
+    enter_namespace();
+    write_file("/proc/sys/net/ipv4/tcp_abort_on_overflow", "0");
+    CHECK_EQ(rn_run(NULL, overflow_late, NULL), 0);
+}
+
+RN_TEST(who_does_not_fit_into_the_accept_queue_is_reset_where_that_is_asked_for)
+{
+    enter_namespace();
+    write_file("/proc/sys/net/ipv4/tcp_abort_on_overflow", "1");
+    CHECK_EQ(rn_run(NULL, overflow_late, &(int){1}), 0);
+}
+
 static int fill_syn_queue(void *arg)
 {
     char address[128];
