@@ -53,7 +53,7 @@ typedef struct rn_socket_options {
 /* How a listener is set up. All zero is the default. */
 typedef struct rn_listen_options {
     int backlog;        /* connections the kernel keeps for accept; 0: 4096. Cut to somaxconn */
-    bool reuse_port;    /* SO_REUSEPORT: several sockets on one port; see docs on closing one */
+    bool reuse_port;    /* SO_REUSEPORT: several sockets on one port; see rn_reuse_port_leave */
     bool no_reuse_addr; /* leave SO_REUSEADDR off */
     bool delay;         /* leave Nagle on (TCP_NODELAY off) for what is accepted */
     bool keep_path;     /* unix: leave the path in the file system when closed */

@@ -81,6 +81,13 @@ typedef struct rn_listener_stats {
     uint64_t reserved[4];     /* zero */
 } rn_listener_stats;
 
+/* Which socket of a SO_REUSEPORT group gets the next connection, or datagram. */
+enum rn_steer {
+    RN_STEER_HASH = 0, /* by addresses and ports: the kernel's own way */
+    RN_STEER_CPU,      /* by the CPU that takes the packet in: its number, modulo the sockets */
+    RN_STEER_RANDOM    /* any: datagrams of one sender do not stay together */
+};
+
 /* ---- options of a connection ---- */
 
 /*
@@ -191,6 +198,39 @@ RN_API const char *rn_tcp_state_name(int state);
  * Effects: does not switch; reads /proc/net/netstat. Source: src/net/tcpinfo.c
  */
 RN_API int rn_get_listener_stats(rn_listener *ln, rn_listener_stats *ret);
+
+/* ---- several sockets on one port ---- */
+
+/*
+ * rn_reuse_port_steer - choose the socket of a SO_REUSEPORT group that gets what comes
+ *   fd       of any socket of the group: rn_listener_fd, or rn_conn_fd of an rn_listen_packet
+ *   how      enum rn_steer
+ *   n        sockets in the group, 1..65535; numbered from 0 in the order in which they were
+ *            opened. When one is closed the last one gets its number
+ *   without  the number of one that gets nothing; -1: each gets its share. Not with RN_STEER_HASH
+ * Holds for the whole group, also for sockets of other processes in it. Where there is no socket
+ * of the number chosen, n being wrong, the kernel's hash decides. A connection's is chosen once.
+ * Returns 0; -EINVAL numbers out of range, or no socket of such a group; what setsockopt(2) says.
+ * Effects: does not switch; any thread. Source: src/net/steer.c
+ */
+RN_API int rn_reuse_port_steer(int fd, int how, int n, int without);
+
+/*
+ * rn_reuse_port_leave - let a listener leave its SO_REUSEPORT group without losing a connection
+ *   ln        listener, on which others go on to accept until this returns
+ *   n         sockets in the group, 2 or more
+ *   number    ln's, 0..n-1: see rn_reuse_port_steer
+ *   grace_ns  how long nothing must have come any more, for handshakes that are under way; 0: 1 s
+ *   deadline  absolute; 0: none
+ * The others get what comes from now on, at random; this waits until ln's queue has stayed empty.
+ * What is queued at a listener that is simply closed the kernel resets, unless
+ * net.ipv4.tcp_migrate_req is set. Afterwards close ln, and steer the n-1 anew.
+ * Returns 0; -ETIME, -ECANCELED the queue is not empty yet, but nothing new comes; -ENOTSUP no TCP;
+ * -EDEADLK on a plain thread; the errors of rn_reuse_port_steer.
+ * Effects: switches coroutines. Source: src/net/steer.c
+ */
+RN_API int rn_reuse_port_leave(rn_listener *ln, int n, int number, rn_time grace_ns,
+                               rn_time deadline);
 
 #ifdef __cplusplus
 }

@@ -176,6 +176,9 @@ bool rn__serve_draining(rn_conn *c); /* its server ends: finish what is under wa
 int rn__socket_options_check(const rn_socket_options *o); /* 0, -EINVAL */
 int rn__socket_options_set(int fd, int family, int type, const rn_socket_options *o);
 
+/* tcpinfo.c: connections that wait for accept; TCP only. */
+int rn__listener_queued(rn_listener *ln);
+
 /* addr.c */
 struct rn__addr {
     socklen_t len;

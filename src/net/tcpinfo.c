@@ -173,15 +173,30 @@ static int fill_queue(rn_listener *ln, rn_listener_stats *s)
     return 0;
 }
 
-int rn_get_listener_stats(rn_listener *ln, rn_listener_stats *ret)
+static int get_queue(rn_listener *ln, rn_listener_stats *s)
 {
-    rn_listener_stats s = {0};
     int r = rn__self() == NULL ? -EDEADLK : rn__listener_enter(ln);
 
     if (r < 0)
         return r;
-    r = fill_queue(ln, &s);
+    r = fill_queue(ln, s);
     rn__listener_leave(ln);
+    return r;
+}
+
+int rn__listener_queued(rn_listener *ln)
+{
+    rn_listener_stats s;
+    int r = get_queue(ln, &s);
+
+    return r < 0 ? r : s.queued;
+}
+
+int rn_get_listener_stats(rn_listener *ln, rn_listener_stats *ret)
+{
+    rn_listener_stats s = {0};
+    int r = get_queue(ln, &s);
+
     if (r < 0)
         return r;
     fill_system(&s);
