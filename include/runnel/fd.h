@@ -87,12 +87,13 @@ RN_API int rn_fd_owner(int fd, pid_t *ret);
  * rn_fd_set_owner - have a signal sent when a descriptor becomes ready
  *   fd     socket, pipe or terminal
  *   owner  process, getpid() for this one; negative: process group; 0: nobody, no signals any more
- *   signo  0: SIGIO; another: one of the real-time signals is queued for each event, and none lost
+ *   signo  which; 0: SIGIO. Real-time ones are queued, one for each event; where the queue is full
+ *          SIGIO comes instead
  * The signal is sent when input, room for output, an error or, on TCP, the urgent byte arrives
  * (F_SETOWN, F_SETSIG, O_ASYNC); rn_signal_notify has it delivered to a channel. Its default ends
  * the process.
- * Returns 0; -EBADF; -EINVAL no such signal; -ESRCH no such process. What was set stays on failure,
- * but for a new owner, whom nothing is sent.
+ * Returns 0; -EBADF; -EINVAL no such signal; -ESRCH no such process: then the old owner stays, but
+ * would get the new signal.
  * Effects: does not switch; any thread. Source: src/net/fd.c
  */
 RN_API int rn_fd_set_owner(int fd, pid_t owner, int signo);

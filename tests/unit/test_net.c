@@ -333,12 +333,14 @@ RN_CORO_TEST(several_acceptors_on_several_procs_each_get_theirs)
 }
 
 static char logged[4096];
+static atomic_int lines;
 
 static void log_to_memory(void *arg, const char *line)
 {
     (void)arg;
     strncat(logged, line, sizeof logged - strlen(logged) - 2);
     strcat(logged, "\n");
+    atomic_fetch_add(&lines, 1);
 }
 
 static int accept_with_errors(void *arg)
@@ -429,6 +431,51 @@ RN_TEST(out_of_descriptors_accept_neither_spins_nor_stalls)
     if (rntest_on_valgrind())
         RN_TEST_SKIP("valgrind keeps the descriptor limit to itself");
     CHECK_OK(rn_run(&(rn_run_options){.procs = 2, .log = log_to_memory}, run_out_of_fds, NULL));
+}
+
+/* One descriptor that becomes free is enough, and the log has said it once. */
+static int close_one(void *arg)
+{
+    struct rlimit old, low;
+    struct acceptor a;
+    rn_listener *ln;
+    rn_conn *c;
+    char address[128];
+    int held[256], n = 0;
+
+    (void)arg;
+    CHECK_OK(rn_listen("tcp", "127.0.0.1:0", NULL, &ln));
+    CHECK_OK(rn_listener_addr(ln, address, sizeof address));
+    CHECK_OK(rn_dial("tcp", address, NULL, &c));
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &old), 0);
+    low = old;
+    low.rlim_cur = 128;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+    while (n < 256 && (held[n] = dup(rn_conn_fd(c))) >= 0)
+        n++;
+    CHECK(n > 0 && n < 256);
+    start_acceptor(&a, ln, 1);
+    while (atomic_load(&lines) == 0)
+        CHECK_OK(rn_sleep(RN_MILLISECOND));
+    close(held[--n]);
+    CHECK_OK(rn_waitgroup_wait(&a.done));
+    CHECK_OK(a.result);
+    CHECK(strstr(logged, rn_strerror(-EMFILE)) != NULL);
+    CHECK_EQ(atomic_load(&lines), 1);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &old), 0);
+    while (n > 0)
+        close(held[--n]);
+    rn_close(a.conn);
+    rn_close(c);
+    rn_listener_close(ln);
+    return 0;
+}
+
+RN_TEST(one_descriptor_that_is_closed_lets_accept_go_on)
+{
+    if (rntest_on_valgrind())
+        RN_TEST_SKIP("valgrind keeps the descriptor limit to itself");
+    CHECK_OK(rn_run(&(rn_run_options){.procs = 2, .log = log_to_memory}, close_one, NULL));
 }
 
 RN_CORO_TEST(no_connection_is_lost_for_want_of_memory)
