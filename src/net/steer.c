@@ -7,6 +7,7 @@
 #include <runnel/sockopt.h>
 
 #include <linux/filter.h>
+#include <string.h>
 
 #include "net/net.h"
 #include <runnel/task.h>
@@ -32,8 +33,11 @@ static int attach(int fd, unsigned source, int n, int without)
         BPF_STMT(BPF_ALU | BPF_ADD | BPF_K, 1),
         BPF_STMT(BPF_RET | BPF_A, 0),
     };
-    struct sock_fprog program = {.len = RN_COUNT_OF(code), .filter = code};
+    struct sock_fprog program;
 
+    memset(&program, 0, sizeof program); /* with its padding, which valgrind looks at */
+    program.len = RN_COUNT_OF(code);
+    program.filter = code;
     return rn__sys_setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program);
 }
 
