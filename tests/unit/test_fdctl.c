@@ -91,6 +91,28 @@ RN_CORO_TEST_ON(a_connection_may_be_closed_before_its_copy, 1)
     rn_close(d);
 }
 
+/* The poller forgets a description that lives on: else one with its number could not be watched. */
+RN_CORO_TEST_ON(a_copy_may_get_the_number_of_the_connection_that_was_closed, 1)
+{
+    rn_conn *a, *b, *again;
+    int copy, fd;
+    char c;
+
+    rntest_pair(&a, &b);
+    rn_set_read_deadline(a, rn_after(RN_MILLISECOND));
+    CHECK_EQ(rn_read(a, &c, 1), -ETIME);
+    fd = rn_conn_fd(a);
+    copy = rn_conn_file(a);
+    rn_close(a);
+    CHECK_EQ(dup2(copy, fd), fd);
+    close(copy);
+    CHECK_OK(rn_conn_from_fd(fd, &again));
+    rn_set_read_deadline(again, rn_after(RN_MILLISECOND));
+    CHECK_EQ(rn_read(again, &c, 1), -ETIME);
+    rn_close(again);
+    rn_close(b);
+}
+
 static int copy_from_thread(void *arg)
 {
     return rn_conn_file(arg);
