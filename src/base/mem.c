@@ -36,6 +36,7 @@ static struct rn__mem_hooks hooks = {
 static atomic_bool fail_set;
 static atomic_int fail_after;
 static atomic_int fail_count;
+static atomic_uint failed;
 
 static bool told_to_fail(void)
 {
@@ -43,7 +44,10 @@ static bool told_to_fail(void)
         return false;
     if (atomic_fetch_sub(&fail_after, 1) > 1)
         return false;
-    return atomic_fetch_sub(&fail_count, 1) > 0;
+    if (atomic_fetch_sub(&fail_count, 1) <= 0)
+        return false;
+    atomic_fetch_add(&failed, 1);
+    return true;
 }
 
 void *rn__malloc(size_t bytes)
@@ -92,5 +96,11 @@ void rn__mem_fail(unsigned nth, unsigned count)
 {
     atomic_store(&fail_after, (int)nth);
     atomic_store(&fail_count, (int)count);
+    atomic_store(&failed, 0);
     atomic_store(&fail_set, nth != 0);
+}
+
+unsigned rn__mem_failures(void)
+{
+    return atomic_load(&failed);
 }

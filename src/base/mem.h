@@ -30,5 +30,6 @@ void rn__mem_set_hooks(const struct rn__mem_hooks *hooks);
 
 /* Tests: the nth allocation from now, and the count - 1 after it, return NULL. 0, 0 ends it. */
 void rn__mem_fail(unsigned nth, unsigned count);
+unsigned rn__mem_failures(void); /* allocations that failed since then, by its word */
 
 #endif

@@ -51,6 +51,7 @@ struct rule {
 
 static struct rule rules[MAX_RULES]; /* [L] rules_lock */
 static unsigned n_rules;             /* [L] */
+static unsigned hits;                /* [L] */
 static pthread_mutex_t rules_lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool rules_set; /* the one branch a call pays */
 
@@ -87,6 +88,8 @@ static int add_rule(const char *name, int error, size_t most, unsigned nth, unsi
     if (n_rules == MAX_RULES) {
         r = -ENOSPC;
     } else {
+        if (n_rules == 0)
+            hits = 0;
         rules[n_rules++] = (struct rule){
             .row = row, .error = error, .most = most, .after = nth - 1, .count = count};
         atomic_store(&rules_set, true);
@@ -113,6 +116,16 @@ void rn__sys_clear(void)
     pthread_mutex_unlock(&rules_lock);
 }
 
+unsigned rn__sys_hits(void)
+{
+    unsigned n;
+
+    pthread_mutex_lock(&rules_lock);
+    n = hits;
+    pthread_mutex_unlock(&rules_lock);
+    return n;
+}
+
 /* What the rules say of this call: -errno to fail with, or 0 with *len perhaps cut. */
 static __attribute__((noinline, cold)) int apply_rules(enum rn__sys_row row, size_t *len)
 {
@@ -129,6 +142,7 @@ static __attribute__((noinline, cold)) int apply_rules(enum rn__sys_row row, siz
             continue;
         }
         rule->count--;
+        hits++;
         if (rule->error != 0)
             r = -rule->error;
         else if (*len > rule->most)
@@ -480,6 +494,9 @@ int rn__sys_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags)
 
 int rn__sys_eventfd2(unsigned initial, int flags)
 { SIMPLE(eventfd2, eventfd(initial, flags)); }
+
+int rn__sys_eventfd_write(int fd)
+{ SIMPLE(eventfd_write, write(fd, &(uint64_t){1}, sizeof(uint64_t)) < 0 ? -1 : 0); }
 
 int rn__sys_fcntl(int fd, int cmd, long arg)
 { SIMPLE(fcntl, fcntl(fd, cmd, arg)); }

@@ -63,6 +63,7 @@
     X(io_uring_enter, 0, 0)                                                                        \
     X(io_uring_register, 1, 0)                                                                     \
     X(eventfd2, 1, 0)                                                                              \
+    X(eventfd_write, 1, 0) /* write(2), told apart: a wake */                                      \
     X(fcntl, 1, 0)                                                                                 \
     X(ioctl, 1, 0)                                                                                 \
     X(openat, 1, 0)                                                                                \
@@ -127,6 +128,7 @@ int rn__sys_row_by_name(const char *name); /* -1 where there is none */
 int rn__sys_fail(const char *row, int error, unsigned nth, unsigned count);
 int rn__sys_short(const char *row, size_t most, unsigned nth, unsigned count);
 void rn__sys_clear(void);
+unsigned rn__sys_hits(void); /* calls that rules have hit since the first of them was set */
 
 int rn__sys_socket(int family, int type, int protocol);
 int rn__sys_socketpair(int family, int type, int protocol, int fds[2]);
@@ -170,6 +172,7 @@ int rn__sys_io_uring_setup(unsigned entries, struct io_uring_params *params, str
 int rn__sys_io_uring_enter(struct io_uring *ring, bool wait, const struct timespec *timeout);
 int rn__sys_io_uring_register(int ring_fd, unsigned op, void *arg, unsigned n);
 int rn__sys_eventfd2(unsigned initial, int flags);
+int rn__sys_eventfd_write(int fd); /* adds 1 */
 int rn__sys_fcntl(int fd, int cmd, long arg);
 int rn__sys_ioctl(int fd, unsigned long request, void *arg);
 int rn__sys_openat(int dir, const char *path, int flags, mode_t mode);

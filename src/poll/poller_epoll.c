@@ -170,10 +170,8 @@ static int epoll_wait_events(struct rn__poller *poller, rn_time until, struct rn
 
 static void epoll_wake(struct rn__poller *poller)
 {
-    const uint64_t one = 1;
-
     /* EAGAIN would mean 2^64 - 2 wakes that nobody saw: the thread is awake. */
-    (void)rn__sys_write(self(poller)->wake_fd, &one, sizeof one);
+    (void)rn__sys_eventfd_write(self(poller)->wake_fd);
 }
 
 const struct rn__poller_ops rn__poller_epoll = {

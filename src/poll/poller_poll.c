@@ -223,9 +223,7 @@ static int poll_wait(struct rn__poller *poller, rn_time until, struct rn__event 
 
 static void poll_wake(struct rn__poller *poller)
 {
-    const uint64_t one = 1;
-
-    (void)rn__sys_write(self(poller)->wake_fd, &one, sizeof one);
+    (void)rn__sys_eventfd_write(self(poller)->wake_fd);
 }
 
 const struct rn__poller_ops rn__poller_poll = {

@@ -344,10 +344,8 @@ static int uring_wait(struct rn__poller *poller, rn_time until, struct rn__event
 
 static void uring_wake(struct rn__poller *poller)
 {
-    const uint64_t one = 1;
-
     /* Never read: each write is an edge. */
-    (void)rn__sys_write(self(poller)->wake_fd, &one, sizeof one);
+    (void)rn__sys_eventfd_write(self(poller)->wake_fd);
 }
 
 const struct rn__poller_ops rn__poller_io_uring = {

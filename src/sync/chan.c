@@ -226,15 +226,15 @@ size_t rn_chan_len(rn_chan *ch)
 void rn__chan_ring(rn_chan *ch)
 {
     bool ring = ch->n > 0 || ch->closed || !rn__list_empty(&ch->senders);
-    uint64_t one = 1;
+    uint64_t count;
 
     if (ring == ch->rung)
         return;
     ch->rung = ring;
     if (ring)
-        (void)rn__sys_write(ch->fd, &one, sizeof one);
+        (void)rn__sys_eventfd_write(ch->fd);
     else
-        (void)rn__sys_read(ch->fd, &one, sizeof one);
+        (void)rn__sys_read(ch->fd, &count, sizeof count);
 }
 
 int rn_chan_fd(rn_chan *ch)

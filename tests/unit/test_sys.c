@@ -66,6 +66,7 @@ static int one = 1;
     X(io_uring_enter, rn__sys_io_uring_enter(NULL, false, NULL))                                   \
     X(io_uring_register, rn__sys_io_uring_register(-1, 0, NULL, 0))                                \
     X(eventfd2, rn__sys_eventfd2(0, 0))                                                            \
+    X(eventfd_write, rn__sys_eventfd_write(-1))                                                    \
     X(fcntl, rn__sys_fcntl(-1, F_GETFL, 0))                                                        \
     X(ioctl, rn__sys_ioctl(-1, FIONREAD, &one))                                                    \
     X(openat, rn__sys_openat(AT_FDCWD, "/", O_RDONLY, 0))                                          \

@@ -30,6 +30,7 @@ RN_TEST(nth_and_count_choose_the_calls_that_fail)
     CHECK_OK(rn__sys_fail("listen", EIO, 2, 3));
     for (int i = 1; i <= 8; i++)
         CHECK_EQ(rn__sys_listen(-1, 1), i >= 2 && i <= 4 ? -EIO : -EBADF);
+    CHECK_EQ(rn__sys_hits(), 3);
 }
 
 RN_TEST(rules_add_up_and_touch_only_their_row)
