@@ -54,8 +54,8 @@ static int make_slot(struct rn__iowait **ret)
         int r = rn__sys_mmap((size_t)CHUNK_SLOTS * RN__SLOT_BYTES, PROT_READ | PROT_WRITE, 0,
                              &memory);
 
-        if (r < 0)
-            return r;
+        if (r < 0) /* EAGAIN, too: locked memory has its limit */
+            return -ENOMEM;
         atomic_store(&chunks[chunk], memory);
     }
     w = rn__slot_at(n_slots);

@@ -237,7 +237,9 @@ static __attribute__((noinline)) int get_central(unsigned size_class, struct rn_
     else
         r = cut(size_class, ret);
     pthread_mutex_unlock(&lock);
-    return r;
+    if (r < 0 && r != -ENOMEM) /* EAGAIN: locked memory has its limit; a seccomp filter's EPERM */
+        rn__log("no stack: %s", rn_strerror(r));
+    return r < 0 ? -ENOMEM : 0;
 }
 
 int rn__stack_get(struct rn__stack_cache *cache, unsigned size_class, struct rn__coro **ret)

@@ -478,23 +478,27 @@ RN_TEST(one_descriptor_that_is_closed_lets_accept_go_on)
     CHECK_OK(rn_run(&(rn_run_options){.procs = 2, .log = log_to_memory}, close_one, NULL));
 }
 
+#define QUEUED 300 /* with what accepts them, more than two chunks of slots */
+
 RN_CORO_TEST(no_connection_is_lost_for_want_of_memory)
 {
     rn_listener *ln;
-    rn_conn *c[600], *d;
+    rn_conn *c[QUEUED], *d[QUEUED];
     char address[128];
-    int n = 0;
 
     CHECK_OK(rn_listen("tcp", "127.0.0.1:0", NULL, &ln));
     CHECK_OK(rn_listener_addr(ln, address, sizeof address));
-    for (; n < 600; n++)
-        CHECK_OK(rn_dial("tcp", address, NULL, &c[n]));
-    CHECK_OK(rn__sys_fail("mmap", ENOMEM, 1, 2)); /* the slots' next chunk */
-    for (int i = 0; i < 600; i++) {
-        CHECK_OK(rn_accept(ln, &d));
-        rn_close(c[i]);
-        rn_close(d);
-    }
+    for (int i = 0; i < QUEUED; i++)
+        CHECK_OK(rn_dial("tcp", address, NULL, &c[i]));
+    CHECK_OK(rn__sys_fail("mmap", ENOMEM, 1, 1)); /* the slots' next chunk */
+    CHECK_OK(rn__sys_fail("mmap", EAGAIN, 2, 1)); /* the same, by the limit of locked memory */
+    for (int i = 0; i < QUEUED; i++)
+        CHECK_OK(rn_accept(ln, &d[i]));
+    CHECK_EQ(rn__sys_hits(), 2);
     rn__sys_clear();
+    for (int i = 0; i < QUEUED; i++) {
+        rn_close(c[i]);
+        rn_close(d[i]);
+    }
     rn_listener_close(ln);
 }
