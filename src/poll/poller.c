@@ -80,6 +80,14 @@ int rn__poller_try(const struct rn__poller_ops *ops)
     return r;
 }
 
+int rn__poller_sit_out(void)
+{
+    static const struct timespec moment = {.tv_nsec = RN_MILLISECOND};
+
+    (void)rn__sys_ppoll(NULL, 0, &moment); /* of nothing: needs none */
+    return 0;
+}
+
 const struct timespec *rn__poller_timeout(rn_time until, struct timespec *ts)
 {
     rn_time left = 0;

@@ -64,7 +64,7 @@ struct rn__poller_ops {
     int (*add)(struct rn__poller *p, int fd, uint64_t tag, unsigned how);
     int (*arm)(struct rn__poller *p, int fd, unsigned dirs); /* -ENOENT when not added */
     void (*del)(struct rn__poller *p, int fd);               /* harmless when not added */
-    /* Up to max events, or 0: until passed, wake, signal. until 0: do not wait. Other -errno are
+    /* Up to max events, or 0: until passed, wake, signal, no memory. until 0: do not wait. Other -errno are
      * the poller's own end (-EBADF, -EINVAL). */
     int (*wait)(struct rn__poller *p, rn_time until, struct rn__event *ev, int max);
     void (*wake)(struct rn__poller *p);
@@ -95,6 +95,9 @@ int rn__poller_try(const struct rn__poller_ops *ops);
 /* For pollers that keep books of their own: as epoll's add says it, -EBADF, or -EPERM for a regular
  * file or directory. */
 int rn__poller_check(int fd);
+
+/* What a wait returns when the kernel had no memory for it: 0, a moment later, when it may have. */
+int rn__poller_sit_out(void);
 
 /* until as a relative timespec that never ends early; NULL stands for no end. `ts` is the room. */
 struct timespec;

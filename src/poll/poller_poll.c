@@ -204,6 +204,8 @@ static int poll_wait(struct rn__poller *poller, rn_time until, struct rn__event 
 
     if (n == -EINTR)
         return 0;
+    if (n == -ENOMEM)
+        return rn__poller_sit_out();
     if (n <= 0)
         return n;
     swallow_wake(p);

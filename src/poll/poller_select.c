@@ -171,6 +171,8 @@ static int select_wait(struct rn__poller *poller, rn_time until, struct rn__even
                          rn__poller_timeout(until, &room));
     if (n == -EINTR)
         return 0;
+    if (n == -ENOMEM)
+        return rn__poller_sit_out();
     if (n == -EBADF)
         return report_closed(p, ev, max);
     if (n <= 0)

@@ -501,3 +501,22 @@ POLLER_TEST(eintr_is_0_and_the_pollers_own_end_is_told)
     ops->close(p);
     close(fd);
 }
+
+/* poll and select copy their sets in the kernel, which needs memory. */
+POLLER_TEST(a_wait_without_memory_is_a_wait_without_events)
+{
+    struct rn__poller *p = open_poller(ops);
+    struct rn__event ev[4];
+    int fd = new_eventfd(1), n;
+
+    add(p, fd, 7);
+    arm(p, fd, RN__RD);
+    CHECK_OK(rn__sys_fail("ppoll", ENOMEM, 1, 1));
+    CHECK_OK(rn__sys_fail("pselect6", ENOMEM, 1, 1));
+    n = ops->wait(p, RN__TIME_NEVER, ev, 4);
+    CHECK_EQ(n, rn__sys_hits() > 0 ? 0 : 1);
+    if (n == 0)
+        CHECK_EQ(wait_for(p, RN__TIME_NEVER, ev, 4), 1);
+    ops->close(p);
+    close(fd);
+}
