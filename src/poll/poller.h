@@ -64,8 +64,8 @@ struct rn__poller_ops {
     int (*add)(struct rn__poller *p, int fd, uint64_t tag, unsigned how);
     int (*arm)(struct rn__poller *p, int fd, unsigned dirs); /* -ENOENT when not added */
     void (*del)(struct rn__poller *p, int fd);               /* harmless when not added */
-    /* Up to max events, or 0: until passed, wake, signal, no memory. until 0: do not wait. Other -errno are
-     * the poller's own end (-EBADF, -EINVAL). */
+    /* Up to max events, or 0: until passed, wake, signal, no memory. until 0: do not wait. Other
+     * -errno are the poller's own end (-EBADF, -EINVAL). */
     int (*wait)(struct rn__poller *p, rn_time until, struct rn__event *ev, int max);
     void (*wake)(struct rn__poller *p);
 };
