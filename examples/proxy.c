@@ -5,7 +5,8 @@
  *
  * Two copies for each connection. Each passes the end of its stream on, and the other goes on for
  * as long as its sender likes ("half-close"). One that fails cancels both connections, which ends
- * the other copy. (forward.c does the same with a buffer of its own, and passes resets on.)
+ * the other copy, and has them reset: an end of stream would tell the other side that it has got
+ * all. (forward.c does the same with a buffer of its own.)
  */
 #include <runnel/runnel.h>
 #include <stdio.h>
@@ -19,20 +20,23 @@ struct flow {
 
 static const char *target;
 
+static void abort_conn(rn_conn *conn)
+{
+    (void)rn_set_linger(conn, 0);
+    rn_cancel(conn); /* wakes the other copy */
+}
+
 static void pump(void *arg)
 {
     struct flow *f = arg;
+    int r;
 
     f->result = rn_copy(f->dst, f->src, &f->report);
-    if (f->result >= 0) {
-        int r = rn_close_write(f->dst);
-
-        if (r < 0)
-            f->result = r;
-    }
+    if (f->result >= 0 && (r = rn_close_write(f->dst)) < 0)
+        f->result = r;
     if (f->result < 0) {
-        rn_cancel(f->src);
-        rn_cancel(f->dst);
+        abort_conn(f->src);
+        abort_conn(f->dst);
     }
     rn_waitgroup_done(f->running); /* the last: f may be gone now */
 }
@@ -66,7 +70,7 @@ static void proxy(rn_conn *client, void *arg)
 
     rn_waitgroup_add(&running, 2);
     if (rn_go(pump, &up) < 0) {
-        rn_cancel(client);
+        abort_conn(client);
         rn_waitgroup_done(&running);
     }
     pump(&down);
