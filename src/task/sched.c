@@ -247,6 +247,8 @@ static void look_around(struct rn__proc *p)
     p->now = rn_now();
     atomic_store_explicit(&p->turn, p->now, memory_order_relaxed);
     fire_timers(p);
+    if (p->next_poll == 0)
+        p->next_poll = p->now + RN__POLL_EVERY;
     if (p->now >= p->next_poll && (!rn__fifo_empty(&p->runq) || !rn__fifo_empty(&p->starts))) {
         poll_events(p, 0);
         p->next_poll = p->now + RN__POLL_EVERY;
@@ -350,7 +352,7 @@ static void idle(struct rn__proc *p)
     if (atomic_load_explicit(&p->sleeping, memory_order_relaxed) &&
         atomic_exchange(&p->sleeping, false)) /* S4 */
         atomic_fetch_sub(&p->rt->idle, 1);
-    p->next_poll = 0;
+    p->next_poll = 0; /* looked just now: what was found is served first */
     p->spins = atomic_load_explicit(&p->inbox, memory_order_relaxed) != NULL &&
                rn_now() < p->now + 2 * RN__SPIN;
 }

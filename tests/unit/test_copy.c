@@ -354,6 +354,30 @@ RN_CORO_TEST(an_empty_source_is_waited_for_not_asked_again_and_again)
     }
 }
 
+/* EAGAIN from a splice that has a pipe of the user's at one end does not say whose it is. Where poll
+ * says that neither is to blame, waiting for one of them could last for ever. */
+RN_CORO_TEST(an_eagain_that_nobody_explains_is_not_waited_for)
+{
+    for (unsigned nth = 1; nth <= 4; nth++)
+        for (int in = 0; in < 2; in++) {
+            struct chain c;
+            struct feed f = {.len = 2 * MIB, .piece = MIB, .stays_open = true};
+
+            open_chain(&c, in ? "pipe" : "tcp", in ? "tcp" : "pipe");
+            c.n = f.len;
+            fill_source(&c, &f);
+            CHECK_OK(rn__sys_fail("splice", EAGAIN, nth, 5));
+            start_copy(&c);
+            expect(c.far, 0, f.len);
+            wait_copy(&c);
+            rn__sys_clear();
+            CHECK_OK(rn_waitgroup_wait(&f.done));
+            CHECK_EQ(c.result, (ssize_t)f.len);
+            CHECK_EQ(c.report.lost, 0);
+            close_chain(&c);
+        }
+}
+
 /* Over-asking makes TCP hold the last segment back for 200 ms: 60 times that is far more than the
  * time allowed here. */
 RN_CORO_TEST(the_last_bytes_of_a_piece_do_not_wait_for_more)
@@ -375,6 +399,28 @@ RN_CORO_TEST(the_last_bytes_of_a_piece_do_not_wait_for_more)
     rn_cancel(c.src);
     wait_copy(&c);
     CHECK(c.report.by_splice > 0);
+    close_chain(&c);
+}
+
+/* What a P finds when it wakes up is served before it asks again: to and fro, one message costs two
+ * looks at the poller, and not twice that. */
+RN_CORO_TEST_ON(each_hop_of_a_message_costs_one_look_at_the_poller, 1)
+{
+    struct chain c;
+    uint64_t before;
+    char byte;
+
+    open_chain(&c, "tcp", "tcp");
+    start_copy(&c);
+    before = calls_of(RN__SYS_epoll_wait) + calls_of(RN__SYS_epoll_pwait2);
+    for (int i = 0; i < 1000; i++) {
+        CHECK_EQ(rn_write(c.near, "x", 1), 1);
+        CHECK_EQ(rn_read(c.far, &byte, 1), 1);
+    }
+    if (rntest_on_epoll())
+        CHECK(calls_of(RN__SYS_epoll_wait) + calls_of(RN__SYS_epoll_pwait2) < before + 2800);
+    CHECK_OK(rn_close_write(c.near));
+    wait_copy(&c);
     close_chain(&c);
 }
 
