@@ -128,6 +128,77 @@ RN_CORO_TEST_ON(bytes_left_in_a_pipe_never_reach_the_next_copy, 1)
     }
 }
 
+struct drain {
+    rn_conn *conn;
+    size_t len;
+    rn_waitgroup done;
+};
+
+static void drain_to_the_end(void *arg)
+{
+    struct drain *d = arg;
+    char buf[16384];
+    ssize_t n;
+
+    while ((n = rn_read(d->conn, buf, sizeof buf)) > 0)
+        for (ssize_t i = 0; i < n; i++, d->len++)
+            if (buf[i] != byte_at(d->len))
+                rntest_fail_at(__FILE__, __LINE__, "byte %zu is wrong", d->len);
+    CHECK_EQ(n, 0);
+    rn_waitgroup_done(&d->done);
+}
+
+/* A splice, into the pipe or out of it, fails: what arrived, what the report calls lost, and what is
+ * still in the source are all there was. On one P: each next copy has the pipe the last one left. */
+static void fail_a_splice(int error, unsigned nth)
+{
+    struct chain c;
+    struct feed f = {.len = 8 * MIB, .piece = MIB};
+    struct drain d = {0};
+    size_t gone;
+
+    open_chain(&c, "tcp", "tcp");
+    fill_source(&c, &f);
+    CHECK_OK(rn__sys_fail("splice", error, nth, 1));
+    d.conn = c.far;
+    rn_waitgroup_add(&d.done, 1);
+    CHECK_OK(rn_go(drain_to_the_end, &d));
+    start_copy(&c);
+    wait_copy(&c);
+    rn__sys_clear();
+    CHECK_EQ(c.result, -error);
+    CHECK(c.report.failed == (c.report.lost > 0 ? RN_COPY_DST : RN_COPY_SRC));
+    if (nth == 1) /* into it: nothing is in between */
+        CHECK_EQ(c.report.lost, 0);
+    if (nth == 2)
+        CHECK(c.report.lost > 0);
+    if (c.report.lost > 0)
+        CHECK_EQ(rn_write(c.dst, "x", 1), -error); /* nothing follows the hole */
+    rn_close(c.dst);
+    c.dst = NULL;
+    CHECK_OK(rn_waitgroup_wait(&d.done));
+    CHECK_EQ((int64_t)d.len, c.report.bytes);
+    gone = (size_t)(c.report.bytes + c.report.lost);
+    expect(c.src, gone, f.len - gone);
+    CHECK_OK(rn_waitgroup_wait(&f.done));
+    close_chain(&c);
+}
+
+RN_CORO_TEST_ON(an_error_in_the_middle_is_counted_to_the_byte, 1)
+{
+    static const int errors[] = {EPIPE, ECONNRESET, EIO, ENOMEM};
+    int fds = 0;
+
+    for (int e = 0; e < 4; e++)
+        for (unsigned nth = 1; nth <= 3; nth++) {
+            fail_a_splice(errors[e], nth);
+            CHECK_OK(rn_sleep(RN_MILLISECOND));
+            if (e == 0 && nth == 1)
+                fds = rntest_count_fds();
+            CHECK(rntest_count_fds() <= fds); /* the pipe of that one is kept, no other is */
+        }
+}
+
 RN_CORO_TEST(deadlines_of_both_ends_hold)
 {
     struct chain c;
