@@ -5,22 +5,25 @@
  *
  * One TCP connection over loopback: the sender is pinned to CPU 0, the reader, which copies what
  * comes into 256 KiB and forgets it, to CPU 1. The raw loops are as short as they can be, with
- * blocking sockets; rn_send_file runs on one P. In each round every way sends GIB GiB. Prints a
- * table: the median of the rounds, and of the ratios to sendfile within a round. CPU is that of the
- * sending thread, which on loopback does the reader's half of TCP as well.
+ * blocking sockets; rn_send_file runs on one P. In each round every way sends GIB GiB, and prints a
+ * line of JSON: GB per second, and per GB the sending thread's seconds of CPU (on loopback it does
+ * the reader's half of TCP as well), system calls and context switches. `bench/run --only copy`
+ * makes a table of them.
  */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <runnel/runnel.h>
 #include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/sys.h"
-#include "pieces.h"
 #include "task/proc.h"
 
 #define FILE_BYTES ((size_t)256 << 20)
@@ -154,8 +157,8 @@ struct result {
 
 struct way {
     const char *name;
-    void (*raw)(int fd); /* NULL: rn_send_file */
-    struct result rounds[MOST_ROUNDS];
+    void (*raw)(int fd);  /* NULL: rn_send_file */
+    struct result result; /* of this round */
 };
 
 static struct way ways[] = {
@@ -164,7 +167,6 @@ static struct way ways[] = {
     {.name = "MSG_ZEROCOPY", .raw = by_zerocopy}, {.name = "rn_send_file"}};
 
 #define WAYS RN_COUNT_OF(ways)
-#define SENDFILE 2
 
 struct sending {
     struct way *way;
@@ -284,28 +286,16 @@ static struct result measure(struct way *way, int times)
                            .switches = s.result.switches / gb};
 }
 
-/* ---- the table ---- */
+/* ---- what is printed ---- */
 
-static double median_of(double *x, int n)
+static void print_round(const struct way *w, int round)
 {
-    qsort(x, (size_t)n, sizeof *x, pieces_compare);
-    return x[n / 2];
-}
+    const struct result *r = &w->result;
 
-static void print_way(const struct way *w, int rounds)
-{
-    double x[5][MOST_ROUNDS];
-
-    for (int r = 0; r < rounds; r++) {
-        x[0][r] = w->rounds[r].gb_s;
-        x[1][r] = w->rounds[r].cpu;
-        x[2][r] = w->rounds[r].cpu / ways[SENDFILE].rounds[r].cpu;
-        x[3][r] = w->rounds[r].calls;
-        x[4][r] = w->rounds[r].switches;
-    }
-    printf("| %s | %.2f | %.3f | %.2f | %.0f | %.0f |\n", w->name, median_of(x[0], rounds),
-           median_of(x[1], rounds), median_of(x[2], rounds), median_of(x[3], rounds),
-           median_of(x[4], rounds));
+    printf("{\"way\": \"%s\", \"round\": %d, \"gb_s\": %.4f, \"cpu\": %.5f, \"calls\": %.0f, "
+           "\"switches\": %.0f}\n",
+           w->name, round, r->gb_s, r->cpu, r->calls, r->switches);
+    (void)fflush(stdout);
 }
 
 static void make_file(void)
@@ -332,15 +322,12 @@ int main(int argc, char **argv)
         die("ROUNDS, GIB", -EINVAL);
     make_file();
     (void)measure(&ways[0], 1);
-    for (int r = 0; r < rounds; r++)
+    for (int r = 1; r <= rounds; r++)
         for (size_t i = 0; i < WAYS; i++) {
             struct way *w = &ways[(i + (size_t)r) % WAYS];
 
-            w->rounds[r] = measure(w, times);
+            w->result = measure(w, times);
+            print_round(w, r);
         }
-    printf("| way | GB/s | CPU s/GB | x sendfile | calls/GB | switches/GB "
-           "|\n|---|---|---|---|---|---|\n");
-    for (size_t i = 0; i < WAYS; i++)
-        print_way(&ways[i], rounds);
     return 0;
 }
