@@ -354,8 +354,8 @@ RN_CORO_TEST(an_empty_source_is_waited_for_not_asked_again_and_again)
     }
 }
 
-/* EAGAIN from a splice that has a pipe of the user's at one end does not say whose it is. Where poll
- * says that neither is to blame, waiting for one of them could last for ever. */
+/* EAGAIN from a splice that has a pipe of the user's at one end does not say whose it is. Where
+ * poll says that neither is to blame, waiting for one of them could last for ever. */
 RN_CORO_TEST(an_eagain_that_nobody_explains_is_not_waited_for)
 {
     for (unsigned nth = 1; nth <= 4; nth++)
@@ -378,28 +378,48 @@ RN_CORO_TEST(an_eagain_that_nobody_explains_is_not_waited_for)
         }
 }
 
-/* Over-asking makes TCP hold the last segment back for 200 ms: 60 times that is far more than the
- * time allowed here. */
-RN_CORO_TEST(the_last_bytes_of_a_piece_do_not_wait_for_more)
+/* Twenty messages, each a segment that is alone, and large enough to be spliced. False where small
+ * pieces before them, as a busy machine makes them, had them read and written. */
+static bool messages_are_spliced(int *late)
 {
     struct chain c;
-    struct feed f = {.len = 400001, .piece = MIB, .stays_open = true};
-    rn_time start = rn_now();
+    struct feed f = {.len = 8 * MIB, .piece = MIB, .stays_open = true};
+    static char message[20000];
+    uint64_t spliced;
 
     open_chain(&c, "tcp", "tcp");
     fill_source(&c, &f);
     start_copy(&c);
-    for (int i = 0; i < 60; i++) {
-        if (i > 0)
-            start_feed(&f);
-        expect(c.far, 0, f.len);
-        CHECK_OK(rn_waitgroup_wait(&f.done));
+    expect(c.far, 0, f.len);
+    CHECK_OK(rn_waitgroup_wait(&f.done));
+    spliced = calls_of(RN__SYS_splice);
+    *late = 0;
+    for (int i = 0; i < 20; i++) {
+        rn_time start = rn_now();
+
+        CHECK_EQ(rn_write(c.near, message, sizeof message), (ssize_t)sizeof message);
+        rntest_read_full(c.far, message, sizeof message);
+        *late += rn_now() - start >= 150 * RN_MILLISECOND;
     }
-    CHECK(rn_now() - start < 8 * RN_SECOND);
+    spliced = calls_of(RN__SYS_splice) - spliced;
     rn_cancel(c.src);
     wait_copy(&c);
-    CHECK(c.report.by_splice > 0);
     close_chain(&c);
+    return spliced >= 40;
+}
+
+/* SPLICE_F_MORE, or asking to send more than there is, makes TCP hold the last segment back for
+ * 200 ms, unless an acknowledgement of others frees it. A busy machine is as slow now and then. */
+RN_CORO_TEST(the_last_bytes_of_a_piece_do_not_wait_for_more)
+{
+    bool as_meant = false;
+    int late;
+
+    for (int tries = 0; tries < 20 && !as_meant; tries++) {
+        as_meant = messages_are_spliced(&late);
+        CHECK(late < 10);
+    }
+    CHECK(as_meant);
 }
 
 /* What a P finds when it wakes up is served before it asks again: to and fro, one message costs two

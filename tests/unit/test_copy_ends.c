@@ -148,8 +148,9 @@ static void drain_to_the_end(void *arg)
     rn_waitgroup_done(&d->done);
 }
 
-/* A splice, into the pipe or out of it, fails: what arrived, what the report calls lost, and what is
- * still in the source are all there was. On one P: each next copy has the pipe the last one left. */
+/* A splice, into the pipe or out of it, fails: what arrived, what the report calls lost, and what
+ * is still in the source are all there was. On one P: each next copy has the pipe that the last one
+ * left. */
 static void fail_a_splice(int error, unsigned nth)
 {
     struct chain c;

@@ -262,24 +262,29 @@ RN_CORO_TEST(a_file_goes_to_a_terminal_one_way_or_another)
     finish(&s);
 }
 
-/* Asking for more than there is makes TCP hold the last segment back for 200 ms: 64 times that is far
- * more than the time allowed here. Each answer waits for the one before, as on a kept connection. */
+/* Before Linux 6.5, asking for more than there is makes TCP hold the last segment back for 200 ms,
+ * each time; a busy machine is as slow now and then. Each file waits for the one before, as on a kept
+ * connection. */
 RN_CORO_TEST(files_of_any_size_arrive_without_waiting_for_more)
 {
     struct sender s = {0};
-    rn_time start_at = rn_now();
+    int late = 0;
 
     rntest_pair(&s.dst, &s.far);
     for (int i = 0; i < 64; i++) {
-        s.len = (size_t)(1 + i * 1117);
+        rn_time start_at;
+
+        s.len = 1 + (size_t)i * 1117;
         s.fd = make_file(s.len);
+        start_at = rn_now();
         start(&s);
         expect(&s, 0, s.len);
         wait_sent(&s);
+        late += rn_now() - start_at >= 150 * RN_MILLISECOND;
         CHECK_EQ(s.result, (ssize_t)s.len);
         close(s.fd);
     }
-    CHECK(rn_now() - start_at < 8 * RN_SECOND);
+    CHECK(late < 32);
     s.fd = -1;
     finish(&s);
 }
