@@ -263,8 +263,8 @@ RN_CORO_TEST(a_file_goes_to_a_terminal_one_way_or_another)
 }
 
 /* Before Linux 6.5, asking for more than there is makes TCP hold the last segment back for 200 ms,
- * each time; a busy machine is as slow now and then. Each file waits for the one before, as on a kept
- * connection. */
+ * each time; a busy machine is as slow now and then. Each file waits for the one before, as on a
+ * kept connection. */
 RN_CORO_TEST(files_of_any_size_arrive_without_waiting_for_more)
 {
     struct sender s = {0};
