@@ -166,12 +166,6 @@ static void choose_way(struct rn__copy *k, ssize_t n)
         k->splices = false;
 }
 
-/* At the urgent mark splice finds nothing, for ever; a read steps over it. */
-static bool may_splice(struct rn__copy *k)
-{
-    return k->splices && !(rn__iowait_seen(&k->src->w) & RN__PRI);
-}
-
 /* 0 at the end, or an error that is in the report. */
 static ssize_t run(struct rn__copy *k)
 {
@@ -180,7 +174,7 @@ static ssize_t run(struct rn__copy *k)
 
         if (n < 0)
             return rn__copy_fail(k, RN_COPY_SRC, n);
-        n = may_splice(k) ? rn__copy_by_splice(k) : rn__copy_by_buffer(k);
+        n = k->splices ? rn__copy_by_splice(k) : rn__copy_by_buffer(k);
         if (n == -EAGAIN) {
             n = wait_src(k);
             if (n < 0)

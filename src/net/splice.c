@@ -8,10 +8,16 @@
  * Waiting at the one that was not ready then misses nothing: its edge is still to come, or came
  * after the latch was cleared.
  *
+ * Before the urgent byte splice stops for ever: it says EAGAIN, or 0 once the stream has ended
+ * behind that byte. A read steps over it.
+ *
  * Never asks to send more than there is: a TCP socket told that more is coming holds the last
  * segment back for 200 ms. For the same reason no SPLICE_F_MORE.
  */
 #include "net/copy.h"
+
+#include <sys/ioctl.h>
+
 #include "net/spare.h"
 
 #define PIECE ((size_t)1 << 20)
@@ -44,6 +50,17 @@ static ssize_t use_buffer(struct rn__copy *k, bool for_good)
     return rn__copy_by_buffer(k);
 }
 
+/* EAGAIN without PRI seen: if it is the mark, its event is still to come and ends the wait. */
+static bool stops_at_mark(struct rn__copy *k, ssize_t n)
+{
+    struct rn__iowait *w = &k->src->w;
+    int at = 0;
+
+    if (!k->src->is_tcp || (n != 0 && (n != -EAGAIN || !(rn__iowait_seen(w) & RN__PRI))))
+        return false;
+    return rn__sys_ioctl(w->fd, SIOCATMARK, &at) == 0 && at != 0;
+}
+
 /* ---- two sockets ---- */
 
 static ssize_t by_our_pipe(struct rn__copy *k, size_t most)
@@ -63,6 +80,8 @@ static ssize_t by_our_pipe(struct rn__copy *k, size_t most)
         return r < 0 ? r : n;
     }
     rn__spare_pipe_back(fds, true);
+    if (stops_at_mark(k, n))
+        return use_buffer(k, false);
     if (n == -EAGAIN)
         return n;
     return rn__splice_refused(n) ? use_buffer(k, true) : end_of_src(k, n);
@@ -131,6 +150,8 @@ static ssize_t directly(struct rn__copy *k, size_t most)
     rn__conn_leave(k->dst, RN__GATE_WRITER);
     if (n > 0)
         k->report.by_splice += n;
+    if (k->report.failed == RN_COPY_NEITHER && stops_at_mark(k, n))
+        return use_buffer(k, false);
     if (n == 0)
         return end_of_src(k, 0);
     if (n > 0 || n == -EAGAIN)

@@ -3,6 +3,7 @@
  *
  * How they end is in test_copy_ends.c. Run on each poller.
  */
+#include <poll.h>
 #include <pty.h>
 #include <termios.h>
 
@@ -267,6 +268,39 @@ RN_CORO_TEST(splice_does_not_hang_at_the_urgent_mark)
     CHECK_OK(rn_waitgroup_wait(&f.done));
     CHECK_EQ(c.result, (ssize_t)(2 * f.len));
     close_chain(&c);
+}
+
+/* Once the stream has ended behind the urgent byte, splice says 0 before it: that is no end. */
+RN_CORO_TEST(an_end_behind_the_urgent_mark_cuts_nothing_off)
+{
+    static const char *const outs[] = {"tcp", "pipe"};
+
+    for (int o = 0; o < 2; o++) {
+        struct chain c;
+        struct feed f = {.len = 300000, .piece = MIB, .stays_open = true};
+        struct pollfd p = {.events = POLLRDHUP};
+
+        open_chain(&c, "tcp", outs[o]);
+        CHECK_OK(rn_set_buffers(c.src, 2 * MIB, 0));
+        f.conn = c.near;
+        start_feed(&f);
+        CHECK_OK(rn_waitgroup_wait(&f.done));
+        CHECK_EQ(send(rn_conn_fd(c.near), "!", 1, MSG_OOB), 1);
+        f.len = 100000;
+        f.stays_open = false;
+        start_feed(&f);
+        CHECK_OK(rn_waitgroup_wait(&f.done));
+        p.fd = rn_conn_fd(c.src);
+        while (poll(&p, 1, 0) == 0)
+            CHECK_OK(rn_sleep(RN_MILLISECOND));
+        start_copy(&c);
+        expect(c.far, 0, 300000);
+        expect(c.far, 0, 100000);
+        wait_copy(&c);
+        CHECK_EQ(c.result, 400000);
+        CHECK(c.report.by_splice > 0);
+        close_chain(&c);
+    }
 }
 
 /* A terminal can be read and written, and that is all. */
