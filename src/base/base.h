@@ -12,6 +12,10 @@
 #define RN_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define RN_COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
+/* Private, but also used by the libraries of this build that stand beside librunnel (runnel-dns): a
+ * shared one sees nothing else of its inside. */
+#define RN__BESIDE __attribute__((visibility("default")))
+
 /* Two objects that different threads write must not share one of these. */
 #define RN_CACHE_LINE 64
 

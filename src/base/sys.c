@@ -667,6 +667,14 @@ int rn__sys_thread(void *(*fn)(void *), void *arg, size_t stack_bytes, unsigned 
     return r;
 }
 
+long rn__sys_to_errno(long result)
+{
+    if (result >= 0)
+        return result;
+    errno = (int)-result;
+    return -1;
+}
+
 int rn__panic_write(int fd, const char *text, size_t len)
 {
     int saved = errno, r = 0;

@@ -23,6 +23,7 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
+#include "base/base.h"
 #include "base/hist.h"
 
 /* X(name, retries EINTR, result is a count of bytes) */
@@ -130,26 +131,26 @@ int rn__sys_short(const char *row, size_t most, unsigned nth, unsigned count);
 void rn__sys_clear(void);
 unsigned rn__sys_hits(void); /* calls that rules have hit since the first of them was set */
 
-int rn__sys_socket(int family, int type, int protocol);
+RN__BESIDE int rn__sys_socket(int family, int type, int protocol);
 int rn__sys_socketpair(int family, int type, int protocol, int fds[2]);
 int rn__sys_bind(int fd, const struct sockaddr *sa, socklen_t len);
 int rn__sys_listen(int fd, int backlog);
 int rn__sys_accept4(int fd, struct sockaddr *sa, socklen_t *len, int flags);
-int rn__sys_connect(int fd, const struct sockaddr *sa, socklen_t len);
+RN__BESIDE int rn__sys_connect(int fd, const struct sockaddr *sa, socklen_t len);
 int rn__sys_getsockname(int fd, struct sockaddr *sa, socklen_t *len);
 int rn__sys_getpeername(int fd, struct sockaddr *sa, socklen_t *len);
 int rn__sys_getsockopt(int fd, int level, int name, void *value, socklen_t *len);
 int rn__sys_setsockopt(int fd, int level, int name, const void *value, socklen_t len);
 int rn__sys_shutdown(int fd, int how);
-int rn__sys_close(int fd);
+RN__BESIDE int rn__sys_close(int fd);
 ssize_t rn__sys_read(int fd, void *buf, size_t len);
 ssize_t rn__sys_write(int fd, const void *buf, size_t len);
 ssize_t rn__sys_readv(int fd, const struct iovec *iov, int n);
 ssize_t rn__sys_writev(int fd, const struct iovec *iov, int n);
 ssize_t rn__sys_recv(int fd, void *buf, size_t len, int flags);
 ssize_t rn__sys_send(int fd, const void *buf, size_t len, int flags);
-ssize_t rn__sys_recvmsg(int fd, struct msghdr *msg, int flags);
-ssize_t rn__sys_sendmsg(int fd, const struct msghdr *msg, int flags);
+RN__BESIDE ssize_t rn__sys_recvmsg(int fd, struct msghdr *msg, int flags);
+RN__BESIDE ssize_t rn__sys_sendmsg(int fd, const struct msghdr *msg, int flags);
 /* Up to n messages, without waiting for more than the first; how many. */
 int rn__sys_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags);
 int rn__sys_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags);
@@ -157,9 +158,9 @@ ssize_t rn__sys_pread(int fd, void *buf, size_t len, off_t at);
 ssize_t rn__sys_preadv2(int fd, const struct iovec *iov, int n, off_t at, int flags);
 ssize_t rn__sys_sendfile(int out, int in, off_t *at, size_t len);
 ssize_t rn__sys_splice(int in, int out, size_t len, unsigned flags); /* from and to no offset */
-int rn__sys_epoll_create1(int flags);
-int rn__sys_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev);
-int rn__sys_epoll_wait(int ep, struct epoll_event *ev, int max, int timeout_ms);
+RN__BESIDE int rn__sys_epoll_create1(int flags);
+RN__BESIDE int rn__sys_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev);
+RN__BESIDE int rn__sys_epoll_wait(int ep, struct epoll_event *ev, int max, int timeout_ms);
 int rn__sys_epoll_pwait2(int ep, struct epoll_event *ev, int max, const struct timespec *timeout);
 int rn__sys_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout);
 int rn__sys_pselect6(int n, fd_set *rd, fd_set *wr, fd_set *ex, const struct timespec *timeout);
@@ -178,7 +179,7 @@ int rn__sys_ioctl(int fd, unsigned long request, void *arg);
 int rn__sys_openat(int dir, const char *path, int flags, mode_t mode);
 int rn__sys_openat2(int dir, const char *path, int flags, unsigned long long resolve);
 int rn__sys_fstat(int fd, struct stat *st);
-int rn__sys_fstatat(int dir, const char *path, struct stat *st, int flags);
+RN__BESIDE int rn__sys_fstatat(int dir, const char *path, struct stat *st, int flags);
 /* The length; the text has no NUL. */
 int rn__sys_readlinkat(int dir, const char *path, char *text, size_t room);
 ssize_t rn__sys_getdents64(int dir, void *buf, size_t len); /* struct dirent64s */
@@ -205,6 +206,10 @@ int rn__sys_waitid(idtype_t type, int id, int *status);
 int rn__sys_rt_tgsigqueueinfo(int tid, int sig, void *value);
 /* pthread_create, counted as the clone it makes. */
 int rn__sys_thread(void *(*fn)(void *), void *arg, size_t stack_bytes, unsigned long *ret);
+
+/* A result of these as the system itself would have told it, for somebody else's code that calls
+ * them in its place (c-ares): -1, and errno. */
+RN__BESIDE long rn__sys_to_errno(long result);
 
 /* For last words and signal handlers: uncounted, async-signal-safe, leaves errno alone. */
 int rn__panic_write(int fd, const char *text, size_t len);
