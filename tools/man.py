@@ -29,6 +29,10 @@ CLAUSE = re.compile(rf";\s+| {{3,}}|(?:, or|, and|,|:) (?=(?:{CODE}|the errors o
 ELSEWHERE = re.compile(r"(?:all else|the errors of|(?:other )?errors as|what \w+\(\d\) says)\b")
 
 
+# Headers of a library of their own.
+BESIDE = {"dns.h": "runnel-dns"}
+
+
 class Api:
     """All that the headers declare, by name."""
 
@@ -254,8 +258,9 @@ def see_also(lines, also, e):
                                for i, (n, s) in enumerate(names)]
 
 
-def library():
-    return [".Sh LIBRARY", "runnel (librunnel, \\-lrunnel)"]
+def library(header):
+    name = BESIDE.get(header, "runnel")
+    return [".Sh LIBRARY", f"{name} (lib{name}, \\-l{name})"]
 
 
 def argument_rows(f, api):
@@ -275,7 +280,7 @@ def argument_rows(f, api):
 
 def function_page(f, header, api, about):
     rows = list(argument_rows(f, api))
-    lines = library()
+    lines = library(f.header)
     lines += [".Sh SYNOPSIS", f".In runnel/{f.header}", f".Ft {f.returned}", f".Fo {f.name}"]
     lines += [f'.Fa "{d}"' for d, _ in f.params] or [".Fa void"]
     lines += [".Fc", ".Sh DESCRIPTION"]
@@ -304,7 +309,7 @@ def function_page(f, header, api, about):
 
 
 def type_page(t, api, about):
-    lines = library()
+    lines = library(t.header)
     lines += [".Sh SYNOPSIS", f".In runnel/{t.header}", ".Bd -literal"]
     lines += [escape(s) for s in t.declaration.split("\n")] + [".Ed", ".Sh DESCRIPTION"]
     lines += paragraph_lines(t.prose, api, t)
@@ -322,7 +327,7 @@ def type_page(t, api, about):
 
 def index_page(api, about):
     lines = [".Sh DESCRIPTION", "Each function and each type has a page in section 3.",
-             "All of the headers are included by", ".In runnel/runnel.h ."]
+             f"All of the headers but {', '.join(BESIDE)} are included by", ".In runnel/runnel.h ."]
     for h in api.headers:
         if not h.entries:
             continue

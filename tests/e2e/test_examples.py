@@ -2,6 +2,7 @@
 """test_examples.py BUILD_DIR [NAME...] - runnel echo and the programs of examples/."""
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,7 +10,7 @@ import tempfile
 import threading
 import time
 
-from e2e import (LIMIT, Program, RESET, RUNNEL, Serve, ends_in_reset, example, in_threads,
+from e2e import (LIMIT, Program, RESET, RUNNEL, Serve, Skip, ends_in_reset, example, in_threads,
                  main, read_all, read_exactly, read_line, until)
 
 
@@ -196,6 +197,35 @@ def test_example_pool_looks_names_up():
     assert lines.count("127.0.0.2 127.0.0.2") == 20 and "::1 ::1" in lines
     assert any(line.startswith("no.such.host.invalid ") for line in lines), out
     assert run_example("pool")[0] == 1
+
+
+def test_example_lookup_asks_dnsmasq():
+    if not os.path.exists(example("lookup")) or not shutil.which("dnsmasq", path="/usr/sbin"):
+        raise Skip("no c-ares, or no dnsmasq")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    names = [f"host{i}.test" for i in range(30)]
+    with subprocess.Popen(
+            ["/usr/sbin/dnsmasq", "--keep-in-foreground", f"--port={port}", "--listen-address=127.0.0.1",
+             "--bind-interfaces", "--conf-file=/dev/null", "--pid-file=", "--user=", "--group=",
+             "--no-resolv", "--no-hosts", "--log-facility=/dev/null", "--local=/test/",
+             "--srv-host=_echo._tcp.test,host7.test,7",
+             *[f"--host-record={n},127.0.0.{i}" for i, n in enumerate(names)]]) as server:
+        try:
+            argv = ["-s", f"127.0.0.1:{port}", *names, "none.test", "_echo._tcp.test", "::1"]
+            until(lambda: "127.0.0.29" in run_example("lookup", *argv)[1], "no answer")
+            code, out, _ = run_example("lookup", *argv)
+        finally:
+            server.kill()
+    lines = out.splitlines()
+    assert code == 0 and len(lines) == 33, out
+    for i, n in enumerate(names):
+        assert f"{n} 127.0.0.{i}" in lines, out
+    assert "_echo._tcp.test host7.test:7" in lines and "::1 ::1" in lines, out
+    assert any(line.startswith("none.test: ") for line in lines), out
+    assert run_example("lookup")[0] == 1
+    assert run_example("lookup", "-s", "nonsense", "a.test")[0] == 1
 
 
 PAGES = {"index.html": '<a href="/a.html">a</a> <a href="sub/b.html?q#part">b</a> <a href="#top">',

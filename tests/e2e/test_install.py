@@ -22,6 +22,21 @@ def compile_and_run(folder, compiler, name, source, *flags):
     subprocess.run([program], check=True, timeout=20)
 
 
+def check_dns(root, env):
+    """The library beside it: shared, and static together with a shared c-ares."""
+    use = C_PROGRAM.replace("return rn_sleep(1)", "return rn_dns_use(0)").replace(
+        "runnel.h>", "runnel.h>\n#include <runnel/dns.h>", 1)
+    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "runnel-dns"], env=env, check=True,
+                           capture_output=True, text=True).stdout.split()
+    assert "-lrunnel-dns" in flags and "-lrunnel" in flags and "-lcares" not in flags, flags
+    compile_and_run(root, "cc", "dns.c", use, *flags)
+    compile_and_run(root, "c++", "dns.cc", use, "-std=c++17", *flags)
+    static = subprocess.run(["pkg-config", "--static", "--libs", "runnel-dns"], env=env, check=True,
+                            capture_output=True, text=True).stdout
+    archives = re.sub(r"-l(runnel(-dns)?)\b(?!-)", r"-l:lib\1.a", static)
+    compile_and_run(root, "cc", "dns-static.c", use, *flags[:1], *archives.split())
+
+
 def test_installed_it_serves_c_and_cxx_shared_and_static():
     if SANITIZED:
         raise Skip("a sanitized library is for its own tests")
@@ -41,6 +56,8 @@ def test_installed_it_serves_c_and_cxx_shared_and_static():
         static = subprocess.run(["pkg-config", "--static", "--cflags", "--libs", "runnel"], env=env,
                                 check=True, capture_output=True, text=True).stdout.split()
         compile_and_run(root, "cc", "static.c", C_PROGRAM, "-static", *static)
+        if os.path.exists(os.path.join(os.path.dirname(lib), "librunnel-dns.so")):
+            check_dns(root, env)
         for header in os.listdir(os.path.join(root, "usr/local/include/runnel")):
             source = f"#include <runnel/{header}>\nint main() {{ return 0; }}\n"
             compile_and_run(root, "cc", "alone.c", source, *flags)
@@ -56,7 +73,7 @@ def test_installed_it_serves_c_and_cxx_shared_and_static():
         assert all(re.match(r"libc\.|ld-linux|liburing\.", n) for n in needed), needed
         names = subprocess.run(["nm", "-D", "--defined-only", lib], capture_output=True, text=True,
                                check=True).stdout.split()[2::3]
-        assert names and all(re.match(r"rn_[a-z]|rn__gdb_layout$", n) for n in names), names
+        assert names and all(re.match(r"rn_[a-z]|rn__gdb_layout$|rn__sys_", n) for n in names), names
     finally:
         os.environ.pop("LD_LIBRARY_PATH", None)
         shutil.rmtree(root)
