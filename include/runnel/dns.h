@@ -29,8 +29,8 @@ typedef struct rn_dns_options {
 
 /* A server of a service. */
 typedef struct rn_dns_srv {
-    char target[256]; /* its name, for rn_dial */
-    uint16_t port;    /* where it serves */
+    char target[256];  /* its name, for rn_dial */
+    uint16_t port;     /* where it serves */
     uint16_t priority; /* lower first */
     uint16_t weight;   /* its share among those of one priority */
 } rn_dns_srv;
