@@ -90,7 +90,8 @@ RN_API ssize_t rn_recv(rn_conn *conn, void *buf, size_t len, int flags);
  * rn_send - rn_write with flags
  *   conn   socket; several writers queue
  *   buf    len bytes
- *   len    0..SSIZE_MAX; 0 sends an empty message on a packet socket, else nothing
+ *   len    0..SSIZE_MAX; 0 sends an empty message on a packet socket, else nothing, but without
+ *          RN_MSG_MORE it lets go what an earlier one held back
  *   flags  RN_MSG_MORE, _EOR, _OOB (the last byte is the urgent one), _DONTWAIT
  * Returns len; with RN_MSG_DONTWAIT on a stream what the kernel took now, 1..len.
  *   -RN_EWOULDBLOCK no room now   -EMSGSIZE longer than a message may be

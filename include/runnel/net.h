@@ -300,7 +300,7 @@ RN_API ssize_t rn_readv(rn_conn *conn, const struct iovec *iov, int n);
  * rn_write - write all of it
  *   conn  open stream; several writers queue, first come first served, each write one unit
  *   buf   len bytes
- *   len   0..SSIZE_MAX; 0 returns 0 without touching the socket
+ *   len   0..SSIZE_MAX; 0 sends nothing, but lets go what RN_MSG_MORE held back
  * Returns len; never less. On error an unknown part has been sent, and the write side is poisoned
  * if that part is not empty: later writes return the same error.
  *   -ETIME deadline passed   -ECANCELED cancelled or closed here

@@ -11,6 +11,7 @@
  * descriptors. What arrives after the short read is a new edge.
  */
 #include <limits.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <termios.h>
@@ -378,8 +379,7 @@ ssize_t rn_read(rn_conn *conn, void *buf, size_t len)
     return read_vector(conn, &iov, 1, len);
 }
 
-/* The sum of the lengths, or -EINVAL. */
-static ssize_t sum_of(const struct iovec *iov, int n)
+ssize_t rn__iov_sum(const struct iovec *iov, int n)
 {
     size_t sum = 0;
 
@@ -393,7 +393,7 @@ static ssize_t sum_of(const struct iovec *iov, int n)
 
 ssize_t rn_readv(rn_conn *conn, const struct iovec *iov, int n)
 {
-    ssize_t room = sum_of(iov, n);
+    ssize_t room = rn__iov_sum(iov, n);
 
     return room <= 0 ? room : read_vector(conn, iov, n, (size_t)room);
 }
@@ -452,9 +452,8 @@ static int fill_window(struct iovec *window, const struct iovec *iov, int n, siz
     return used;
 }
 
-/* After a short write: the rest, by windows. */
-static __attribute__((noinline)) ssize_t write_rest(rn_conn *c, const struct iovec *iov, int n,
-                                                    int flags, size_t done)
+/* By windows. */
+static ssize_t write_rest(rn_conn *c, const struct iovec *iov, int n, int flags, size_t done)
 {
     struct iovec window[IOV_WINDOW];
 
@@ -477,25 +476,52 @@ static __attribute__((noinline)) ssize_t write_rest(rn_conn *c, const struct iov
     }
 }
 
+__attribute__((noinline)) ssize_t rn__conn_write_rest(rn_conn *c, const struct iovec *iov, int n,
+                                                      int flags, size_t done)
+{
+    ssize_t r = write_rest(c, iov, n, flags, done);
+
+    if (r < 0)
+        c->write_error = (int)r; /* part of a unit is out: nothing may follow it */
+    return r;
+}
+
+ssize_t rn__conn_flush(rn_conn *c)
+{
+    static const int off;
+    ssize_t r;
+
+    if (!atomic_load_explicit(&c->held_back, memory_order_relaxed))
+        return 0;
+    r = rn__conn_enter_write(c);
+    if (r < 0)
+        return r;
+    r = rn__sys_setsockopt(c->w.fd, IPPROTO_TCP, TCP_CORK, &off, sizeof off);
+    if (r == 0)
+        atomic_store_explicit(&c->held_back, false, memory_order_relaxed);
+    rn__conn_leave(c, RN__GATE_WRITER);
+    return r;
+}
+
 ssize_t rn__conn_write(rn_conn *c, const struct iovec *iov, int n, int flags)
 {
-    ssize_t sum = sum_of(iov, n), sent, r = 0;
+    ssize_t sum = rn__iov_sum(iov, n), sent, r = 0;
 
-    if (sum <= 0)
+    if (sum < 0)
         return sum;
+    if (sum == 0)
+        return flags & MSG_MORE ? 0 : rn__conn_flush(c);
     sent = rn__conn_enter_write(c);
     if (sent < 0)
         return sent;
     sent = write_some(c, iov, n, flags);
-    if (RN_UNLIKELY(sent >= 0 && sent < sum)) {
-        r = write_rest(c, iov, n, flags, (size_t)sent);
-        if (r < 0)
-            c->write_error = (int)r; /* part of a unit is out: nothing may follow it */
-    }
+    if (RN_UNLIKELY(sent >= 0 && sent < sum))
+        r = rn__conn_write_rest(c, iov, n, flags, (size_t)sent);
     if (RN_UNLIKELY(sent < 0)) {
         r = sent;
         c->failed |= r != -ETIME && r != -ECANCELED;
     }
+    atomic_store_explicit(&c->held_back, c->is_tcp && flags & MSG_MORE, memory_order_relaxed);
     rn__conn_leave(c, RN__GATE_WRITER);
     if (RN_LIKELY(r == 0))
         rn__spend();

@@ -240,6 +240,9 @@ static ssize_t send_one(rn_conn *c, const struct msghdr *m, int flags)
 
         rn__iowait_clear(&c->w, RN__WRITE);
         n = rn__sys_sendmsg(c->w.fd, m, kernel_flags(flags) | MSG_NOSIGNAL);
+        if (n >= 0)
+            atomic_store_explicit(&c->held_back, c->is_tcp && flags & RN_MSG_MORE,
+                                  memory_order_relaxed);
         if (n != -EAGAIN)
             return n;
         if (flags & RN_MSG_DONTWAIT)

@@ -66,6 +66,7 @@ struct rn_conn {
     bool reset_on_close;     /* [A-ish] rn_set_linger 0: no linger */
     atomic_bool read_closed; /* rn_close_read: reads end */
     bool want_linger;        /* [owner] the peer may still be sending: linger in any case */
+    atomic_bool held_back;   /* [writer] writes: the last write, to TCP, said MSG_MORE */
 };
 
 _Static_assert(sizeof(struct rn_conn) <= RN__SLOT_BYTES, "a conn fits its slot");
@@ -84,6 +85,12 @@ int rn__conn_pause(rn_conn *c, rn_time *pause);
 #define RN__PAUSE_FIRST RN_MILLISECOND
 /* As rn_writev, with MSG_MORE or such; no zero-length call. */
 ssize_t rn__conn_write(rn_conn *c, const struct iovec *iov, int n, int flags);
+/* After a short write, by whose turn it is: what comes after the first `done` bytes. 0 or an error,
+ * which poisons. */
+ssize_t rn__conn_write_rest(rn_conn *c, const struct iovec *iov, int n, int flags, size_t done);
+/* What MSG_MORE held back may go: 0, or the errors of rn_write. */
+ssize_t rn__conn_flush(rn_conn *c);
+ssize_t rn__iov_sum(const struct iovec *iov, int n); /* of the lengths; -EINVAL */
 /* For who is inside: one try each, which may say -EAGAIN; and the wait that comes after that. A
  * read takes unread bytes first. */
 ssize_t rn__conn_try_read(rn_conn *c, void *buf, size_t len);

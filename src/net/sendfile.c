@@ -237,6 +237,12 @@ ssize_t rn_copy_file(rn_conn *dst, int fd, off_t offset, size_t len, rn_copy_rep
     struct sending s = {.conn = dst, .fd = fd, .at = offset, .left = len};
     ssize_t r = send_or_tell(&s);
 
+    /* A header that was written with RN_MSG_MORE waits for a file which turned out to be empty. */
+    if (r == 0 && len == 0) {
+        r = rn__conn_flush(dst);
+        if (r < 0)
+            r = fail(&s, RN_COPY_DST, r);
+    }
     if (report != NULL)
         *report = s.report;
     return r;
