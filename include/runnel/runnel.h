@@ -4,6 +4,7 @@
 #ifndef RUNNEL_RUNNEL_H
 #define RUNNEL_RUNNEL_H
 
+#include <runnel/ancillary.h>
 #include <runnel/base.h>
 #include <runnel/bufio.h>
 #include <runnel/copy.h>

@@ -412,6 +412,25 @@ ssize_t rn__sys_sendmsg(int fd, const struct msghdr *msg, int flags)
     TRANSFER(sendmsg, transmit(fd, msg, flags, len));
 }
 
+/* Of several messages a rule cuts the number. */
+int rn__sys_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags)
+{
+    size_t most = n;
+    int r;
+
+    CALL(recvmmsg, most, r, recvmmsg(fd, msgs, (unsigned)most, flags, NULL));
+    return r;
+}
+
+int rn__sys_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags)
+{
+    size_t most = n;
+    int r;
+
+    CALL(sendmmsg, most, r, sendmmsg(fd, msgs, (unsigned)most, flags));
+    return r;
+}
+
 /* liburing says -errno; here errors travel through errno, as those of the other calls do. */
 #ifdef RN_IO_URING
 static int to_errno(int r)
@@ -485,12 +504,6 @@ int rn__sys_io_uring_enter(struct io_uring *ring, bool wait, const struct timesp
 
 int rn__sys_io_uring_register(int ring_fd, unsigned op, void *arg, unsigned n)
 { SIMPLE(io_uring_register, ring_register(ring_fd, op, arg, n)); }
-
-int rn__sys_recvmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags)
-{ SIMPLE(recvmmsg, recvmmsg(fd, msgs, n, flags, NULL)); }
-
-int rn__sys_sendmmsg(int fd, struct mmsghdr *msgs, unsigned n, int flags)
-{ SIMPLE(sendmmsg, sendmmsg(fd, msgs, n, flags)); }
 
 int rn__sys_eventfd2(unsigned initial, int flags)
 { SIMPLE(eventfd2, eventfd(initial, flags)); }

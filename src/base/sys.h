@@ -123,8 +123,9 @@ int rn__sys_row_by_name(const char *name); /* -1 where there is none */
 /*
  * Tests: the nth call of a row from now (1 = the next), and the count - 1 after it, fail with
  * error (a positive errno) without reaching the kernel; or their length is cut to at most `most`
- * bytes. Rules add up, at most 16; clear ends them all. While no rule is set, a call pays one
- * predicted branch for this. -EINVAL for an unknown row, -ENOSPC for a seventeenth rule.
+ * bytes (of recvmmsg and sendmmsg: messages). Rules add up, at most 16; clear ends them all. While
+ * no rule is set, a call pays one predicted branch for this. -EINVAL for an unknown row, -ENOSPC
+ * for a seventeenth rule.
  */
 int rn__sys_fail(const char *row, int error, unsigned nth, unsigned count);
 int rn__sys_short(const char *row, size_t most, unsigned nth, unsigned count);

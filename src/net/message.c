@@ -12,8 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "net/net.h"
-#include <runnel/message.h>
+#include "net/message.h"
 #include <runnel/task.h>
 
 #define RECV_FLAGS (RN_MSG_PEEK | RN_MSG_WAITALL | RN_MSG_OOB | RN_MSG_TRUNC | RN_MSG_DONTWAIT)
@@ -90,7 +89,7 @@ int rn_listen_packet(const char *network, const char *address, const rn_listen_o
 
 /* ---- receiving ---- */
 
-static int kernel_flags(int flags)
+int rn__message_flags(int flags)
 {
     static const int pairs[][2] = {{RN_MSG_PEEK, MSG_PEEK},
                                    {RN_MSG_OOB, MSG_OOB},
@@ -110,25 +109,35 @@ static ssize_t try_recv(rn_conn *c, struct msghdr *m, int flags)
     c->drained = false;
     rn__iowait_clear(&c->w, RN__READ);
     return m->msg_name != NULL
-               ? rn__sys_recvmsg(c->w.fd, m, flags)
+               ? rn__sys_recvmsg(c->w.fd, m, flags | MSG_CMSG_CLOEXEC)
                : rn__sys_recv(c->w.fd, m->msg_iov->iov_base, m->msg_iov->iov_len, flags);
 }
 
-/* One message, or some bytes of a stream; by its reader. */
-static ssize_t recv_one(rn_conn *c, struct msghdr *m, int flags)
+int rn__message_wait_one(rn_conn *c)
+{
+    return rn__iowait_wait(&c->w, RN__READ, &wait_recv);
+}
+
+ssize_t rn__message_recv(rn_conn *c, struct msghdr *m, int flags)
 {
     for (;;) {
-        ssize_t n = atomic_load(&c->read_closed) ? 0 : try_recv(c, m, kernel_flags(flags));
+        ssize_t n;
         int r;
 
+        if (atomic_load(&c->read_closed)) {
+            m->msg_namelen = 0;
+            m->msg_controllen = 0;
+            return 0;
+        }
+        n = try_recv(c, m, rn__message_flags(flags));
         if (n != -EAGAIN) {
-            c->saw_eof |= n == 0 && !c->is_packet && m->msg_iov->iov_len > 0;
+            c->saw_eof |= n == 0 && !c->is_packet;
             c->failed |= n < 0 && !(flags & RN_MSG_OOB);
             return n;
         }
         if (flags & RN_MSG_DONTWAIT)
             return -RN_EWOULDBLOCK;
-        r = rn__iowait_wait(&c->w, RN__READ, &wait_recv);
+        r = rn__message_wait_one(c);
         if (r < 0)
             return r;
     }
@@ -155,7 +164,7 @@ static ssize_t recv_stream(rn_conn *c, char *buf, size_t len, int flags)
     }
     while (done < len) {
         iov = (struct iovec){.iov_base = buf + done, .iov_len = len - done};
-        n = recv_one(c, &m, flags);
+        n = rn__message_recv(c, &m, flags);
         if (n <= 0 || !(flags & RN_MSG_WAITALL))
             break;
         done += (size_t)n;
@@ -181,7 +190,7 @@ ssize_t rn_recv(rn_conn *conn, void *buf, size_t len, int flags)
     n = rn__conn_enter_read(conn);
     if (n < 0)
         return n;
-    n = conn->is_packet ? recv_one(conn, &m, flags) : recv_stream(conn, buf, len, flags);
+    n = conn->is_packet ? rn__message_recv(conn, &m, flags) : recv_stream(conn, buf, len, flags);
     rn__conn_leave(conn, RN__GATE_READER);
     if (n > 0)
         rn__spend();
@@ -201,7 +210,7 @@ ssize_t rn_recv_from(rn_conn *conn, void *buf, size_t len, rn_addr *from)
     n = rn__conn_enter_read(conn);
     if (n < 0)
         return n;
-    n = recv_one(conn, &m, 0);
+    n = rn__message_recv(conn, &m, 0);
     rn__conn_leave(conn, RN__GATE_READER);
     if (n < 0)
         return n;
@@ -228,10 +237,16 @@ int rn_at_mark(rn_conn *conn)
 
 /* ---- sending ---- */
 
-static ssize_t send_one(rn_conn *c, const struct msghdr *m, int flags)
+int rn__message_wait_room(rn_conn *c, const struct msghdr *m, rn_time *pause)
 {
-    bool must_pause = c->is_packet && m->msg_name != NULL && m->msg_namelen > 0 &&
-                      ((struct sockaddr *)m->msg_name)->sa_family == AF_UNIX;
+    bool to_unix = c->is_packet && m->msg_name != NULL && m->msg_namelen > 0 &&
+                   ((struct sockaddr *)m->msg_name)->sa_family == AF_UNIX;
+
+    return to_unix ? rn__conn_pause(c, pause) : rn__iowait_wait(&c->w, RN__WRITE, &wait_send);
+}
+
+ssize_t rn__message_send(rn_conn *c, const struct msghdr *m, int flags)
+{
     rn_time pause = RN__PAUSE_FIRST;
 
     for (;;) {
@@ -239,7 +254,7 @@ static ssize_t send_one(rn_conn *c, const struct msghdr *m, int flags)
         int r;
 
         rn__iowait_clear(&c->w, RN__WRITE);
-        n = rn__sys_sendmsg(c->w.fd, m, kernel_flags(flags) | MSG_NOSIGNAL);
+        n = rn__sys_sendmsg(c->w.fd, m, rn__message_flags(flags) | MSG_NOSIGNAL);
         if (n >= 0)
             atomic_store_explicit(&c->held_back, c->is_tcp && flags & RN_MSG_MORE,
                                   memory_order_relaxed);
@@ -247,7 +262,7 @@ static ssize_t send_one(rn_conn *c, const struct msghdr *m, int flags)
             return n;
         if (flags & RN_MSG_DONTWAIT)
             return -RN_EWOULDBLOCK;
-        r = must_pause ? rn__conn_pause(c, &pause) : rn__iowait_wait(&c->w, RN__WRITE, &wait_send);
+        r = rn__message_wait_room(c, m, &pause);
         if (r < 0)
             return r;
     }
@@ -265,7 +280,7 @@ static ssize_t send_message(rn_conn *c, const void *buf, size_t len, const rn_ad
         m.msg_name = (void *)&to->at;
         m.msg_namelen = to->len;
     }
-    n = send_one(c, &m, flags);
+    n = rn__message_send(c, &m, flags);
     rn__conn_leave(c, RN__GATE_WRITER);
     if (n >= 0)
         rn__spend();
@@ -282,7 +297,7 @@ ssize_t rn_send(rn_conn *conn, const void *buf, size_t len, int flags)
         return -ENOTSOCK;
     if (conn->is_packet || (flags & RN_MSG_DONTWAIT && len > 0))
         return send_message(conn, buf, len, NULL, flags);
-    return rn__conn_write(conn, &iov, 1, kernel_flags(flags));
+    return rn__conn_write(conn, &iov, 1, rn__message_flags(flags));
 }
 
 ssize_t rn_send_to(rn_conn *conn, const void *buf, size_t len, const rn_addr *to)
