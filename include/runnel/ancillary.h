@@ -142,6 +142,33 @@ RN_API int rn_peer_credentials(rn_conn *conn, rn_credentials *ret);
  */
 RN_API int rn_peer_pidfd(rn_conn *conn);
 
+/* What rn_send_zerocopy did. */
+typedef struct rn_zerocopy_report {
+    int64_t by_reference;  /* bytes for which the kernel was given the buffer itself */
+    int64_t by_copy;       /* bytes sent as rn_write sends */
+    uint32_t calls;        /* system calls by reference */
+    uint32_t calls_copied; /* of these the kernel copied all the same: see there */
+    uint64_t reserved[4];  /* zero */
+} rn_zerocopy_report;
+
+/*
+ * rn_send_zerocopy - rn_write out of the buffer itself
+ *   conn    open stream; several writers queue, for as long as this lasts
+ *   buf     len bytes, which must not change until the call returns
+ *   len     0..SSIZE_MAX
+ *   report  filled in any case; NULL: none
+ * It pays for large buffers (say 64 KiB and more) over a real network card. Below 16 KiB, on what
+ * is no TCP connection, and where the kernel has no room for the bookkeeping, it writes. Where the
+ * kernel tells that it copied after all (it does on the loopback), this connection writes from then
+ * on.
+ * Returns len once the kernel needs buf no more, which is when the peer has acknowledged all of it;
+ * errors as rn_write. Then too the kernel has let go of buf, and this may need force: a deadline or
+ * a cancel that comes while it still has it resets the connection.
+ * Effects: as said above; no SIGPIPE. Source: src/net/zerocopy.c
+ */
+RN_API ssize_t rn_send_zerocopy(rn_conn *conn, const void *buf, size_t len,
+                                rn_zerocopy_report *report);
+
 #ifdef __cplusplus
 }
 #endif

@@ -67,6 +67,7 @@ struct rn_conn {
     atomic_bool read_closed; /* rn_close_read: reads end */
     bool want_linger;        /* [owner] the peer may still be sending: linger in any case */
     atomic_bool held_back;   /* [writer] writes: the last write, to TCP, said MSG_MORE */
+    uint8_t zerocopy;        /* [writer] see zerocopy.c */
 };
 
 _Static_assert(sizeof(struct rn_conn) <= RN__SLOT_BYTES, "a conn fits its slot");

@@ -406,6 +406,11 @@ int rn__iowait_check(struct rn__iowait *w, int dir)
     return 0;
 }
 
+bool rn__iowait_has_edges(void)
+{
+    return !rn__proc()->poller->ops->needs_arm;
+}
+
 bool rn__iowait_interrupt(struct rn__coro *co)
 {
     struct rn__iowait *w = co->wait_obj;

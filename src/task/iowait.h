@@ -81,6 +81,9 @@ int rn__iowait_check(struct rn__iowait *w, int dir);
  * poller's add said: -EPERM for a regular file. */
 int rn__iowait_wait(struct rn__iowait *w, int dir, const struct rn__wait_kind *why);
 
+/* Does a wait end only for what is new? Else what has been ready all along ends it too. */
+bool rn__iowait_has_edges(void);
+
 /* interrupt for the wait kinds whose object is a struct rn__iowait. */
 bool rn__iowait_interrupt(struct rn__coro *co);
 
