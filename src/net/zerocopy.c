@@ -62,7 +62,8 @@ static void take_notice(struct sending *s, const struct cmsghdr *cm)
     }
 }
 
-static void take_notices(struct sending *s)
+/* All there are: -EAGAIN, or the error that kept it from looking. */
+static ssize_t take_notices(struct sending *s)
 {
     union {
         struct cmsghdr align;
@@ -72,8 +73,10 @@ static void take_notices(struct sending *s)
     for (;;) {
         struct msghdr m = {.msg_control = &control, .msg_controllen = sizeof control};
 
-        if (rn__sys_recvmsg(s->c->w.fd, &m, MSG_ERRQUEUE) < 0)
-            return;
+        ssize_t r = rn__sys_recvmsg(s->c->w.fd, &m, MSG_ERRQUEUE);
+
+        if (r < 0)
+            return r;
         for (struct cmsghdr *cm = CMSG_FIRSTHDR(&m); cm != NULL; cm = CMSG_NXTHDR(&m, cm))
             take_notice(s, cm);
     }
@@ -85,13 +88,14 @@ static int wait_notices(struct sending *s)
     rn_time pause = PAUSE_FIRST;
 
     for (;;) {
+        ssize_t looked;
         int r;
 
         rn__iowait_clear(&s->c->w, RN__WRITE);
-        take_notices(s);
+        looked = take_notices(s);
         if (s->pinned == 0)
             return 0;
-        if (rn__iowait_has_edges()) {
+        if (looked == -EAGAIN && rn__iowait_has_edges()) { /* else their edge may be behind us */
             r = rn__iowait_wait(&s->c->w, RN__WRITE, &wait_notice);
         } else {
             r = rn__conn_pause(s->c, &pause);
@@ -107,13 +111,13 @@ static void let_go(struct sending *s)
 {
     static const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
 
-    take_notices(s);
+    (void)take_notices(s);
     if (s->pinned == 0)
         return;
     s->c->failed = true;
     (void)rn__sys_connect(s->c->w.fd, &nobody, sizeof nobody);
     rn_shield_begin();
-    while (take_notices(s), s->pinned > 0)
+    while ((void)take_notices(s), s->pinned > 0)
         if (rn_sleep(PAUSE_FIRST) < 0)
             rn_yield();
     rn_shield_end();
@@ -150,7 +154,7 @@ static ssize_t send_all(struct sending *s, const char *buf, size_t len)
         ssize_t n = try_send(s, buf + done, len - done);
 
         if (n == -EAGAIN) {
-            take_notices(s);
+            (void)take_notices(s);
             n = rn__iowait_wait(&s->c->w, RN__WRITE, &wait_room);
         }
         if (n < 0) {
