@@ -62,14 +62,14 @@ void rn_chan_free(rn_chan *ch)
 }
 
 /* The first in the queue that still waits, claimed; NULL: none. */
-static struct rn__chan_node *claim(struct rn__list *queue)
+static inline struct rn__chan_node *claim(struct rn__list *queue, struct rn__proc *p)
 {
     struct rn__list *l;
 
     while ((l = rn__list_pop(queue)) != NULL) {
         struct rn__chan_node *node = RN_CONTAINER(l, struct rn__chan_node, link);
 
-        if (rn__wait_claim(node->wait, node->index))
+        if (rn__wait_claim_by(p, node->wait, node->index))
             return node;
     }
     return NULL;
@@ -77,7 +77,11 @@ static struct rn__chan_node *claim(struct rn__list *queue)
 
 static char *slot_of(rn_chan *ch, size_t i)
 {
-    return ch->items + (ch->from + i) % ch->capacity * ch->item_bytes;
+    size_t at = ch->from + i;
+
+    if (at >= ch->capacity) /* a division costs as much as all the rest */
+        at -= ch->capacity;
+    return ch->items + at * ch->item_bytes;
 }
 
 /* The sizes of pointers and numbers without a call. */
@@ -91,17 +95,17 @@ static inline void copy(rn_chan *ch, void *to, const void *from)
         memcpy(to, from, ch->item_bytes);
 }
 
-int rn__chan_put(rn_chan *ch, const void *item, struct rn__coro **wake)
+static inline int put(rn_chan *ch, const void *item, struct rn__proc *p, struct rn__wait **wake)
 {
     struct rn__chan_node *to;
 
     if (ch->closed)
         return -EPIPE;
-    to = claim(&ch->receivers);
+    to = claim(&ch->receivers, p);
     if (to != NULL) {
         copy(ch, to->item, item);
         to->passed = true;
-        *wake = to->wait->co;
+        *wake = to->wait;
         return 1;
     }
     if (ch->n == ch->capacity)
@@ -111,94 +115,127 @@ int rn__chan_put(rn_chan *ch, const void *item, struct rn__coro **wake)
     return 1;
 }
 
-int rn__chan_take(rn_chan *ch, void *item, struct rn__coro **wake)
+static inline int take(rn_chan *ch, void *item, struct rn__proc *p, struct rn__wait **wake)
 {
     struct rn__chan_node *from;
 
     if (ch->n > 0) {
         copy(ch, item, slot_of(ch, 0));
-        ch->from = (ch->from + 1) % ch->capacity;
+        ch->from = ch->from + 1 == ch->capacity ? 0 : ch->from + 1;
         ch->n--;
-        from = claim(&ch->senders);
+        from = claim(&ch->senders, p);
         if (from != NULL)
             copy(ch, slot_of(ch, ch->n++), from->item);
     } else {
-        from = claim(&ch->senders);
+        from = claim(&ch->senders, p);
         if (from == NULL)
             return ch->closed ? -EPIPE : 0;
         copy(ch, item, from->item);
     }
     if (from != NULL) {
         from->passed = true;
-        *wake = from->wait->co;
+        *wake = from->wait;
     }
     return 1;
 }
 
+int rn__chan_put(rn_chan *ch, const void *item, struct rn__proc *p, struct rn__wait **wake)
+{
+    return put(ch, item, p, wake);
+}
+
+int rn__chan_take(rn_chan *ch, void *item, struct rn__proc *p, struct rn__wait **wake)
+{
+    return take(ch, item, p, wake);
+}
+
 /* ---- sending and receiving ---- */
 
-/* Parks in the queue; the lock is held, and released. */
-static int queue_up(rn_chan *ch, struct rn__list *queue, void *item,
-                    const struct rn__wait_kind *why)
+/* Parks in the queue; the lock is held, and released. Not inlined, and called last: where a
+ * thousand coroutines wait, what a hop costs is the cache lines of stack under it. */
+static __attribute__((noinline)) int queue_up(rn_chan *ch, struct rn__list *queue, void *item,
+                                              const struct rn__wait_kind *why)
 {
     struct rn__wait wait;
     struct rn__chan_node node = {.wait = &wait, .item = item};
     int r = rn__wait_begin(&wait, ch, 0);
 
-    if (r < 0) {
+    if (RN_UNLIKELY(r < 0)) {
         rn__chan_unlock(ch);
+        rn__spend();
         return r;
     }
     rn__list_push(queue, &node.link);
     rn__chan_unlock(ch);
-    r = rn__wait_park(&wait, why);
+    rn__park(why, &wait);
+    r = rn__wait_end(&wait);
+    if (RN_LIKELY(r == 0 && node.passed))
+        return 0;
     if (r < 0) {
         rn__spin_lock(&ch->lock);
         rn__list_remove(&node.link);
         rn__chan_unlock(ch);
-        return r;
     }
-    return node.passed ? 1 : -EPIPE;
+    rn__spend();
+    return r < 0 ? r : -EPIPE;
 }
 
-/* 1, 0 (`wait` is false: it would have to), or an error. */
-static int transfer(rn_chan *ch, void *item, bool sending, bool wait)
+static inline int try_once(rn_chan *ch, void *item, bool sending, struct rn__proc *p,
+                           struct rn__wait **wake)
 {
-    struct rn__coro *wake = NULL;
-    bool foreign = rn__proc() == NULL;
+    return sending ? put(ch, item, p, wake) : take(ch, item, p, wake);
+}
+
+/* A plain thread's. Whom it wakes must not lose its runtime meanwhile. */
+static __attribute__((noinline)) int transfer_from_outside(rn_chan *ch, void *item, bool sending)
+{
+    struct rn__wait *wake = NULL;
     int r;
 
-    /* Whom a plain thread wakes must not lose its runtime meanwhile. */
-    if (RN_UNLIKELY(foreign))
-        rn__foreign_begin();
+    rn__foreign_begin();
     rn__spin_lock(&ch->lock);
-    r = sending ? rn__chan_put(ch, item, &wake) : rn__chan_take(ch, item, &wake);
-    if (r == 0 && wait)
-        r = queue_up(ch, sending ? &ch->senders : &ch->receivers, item,
-                     sending ? &rn__wait_send : &rn__wait_recv);
-    else
-        rn__chan_unlock(ch);
+    r = try_once(ch, item, sending, NULL, &wake);
+    rn__chan_unlock(ch);
     if (wake != NULL)
-        rn__ready(wake);
-    if (RN_UNLIKELY(foreign))
-        rn__foreign_end();
-    else if (wake != NULL || r < 0)
-        rn__spend();
+        rn__ready(wake->co);
+    rn__foreign_end();
     return r;
+}
+
+/* Without `wait` 1, or 0 if it would have to; with it 0; or an error. */
+static inline int transfer(rn_chan *ch, void *item, bool sending, bool wait)
+{
+    struct rn__proc *p = rn__proc();
+    struct rn__wait *wake = NULL;
+    int r;
+
+    if (RN_UNLIKELY(p == NULL)) {
+        r = transfer_from_outside(ch, item, sending);
+        return !wait ? r : r == 1 ? 0 : r == 0 ? -EDEADLK : r;
+    }
+    rn__spin_lock(&ch->lock);
+    r = try_once(ch, item, sending, p, &wake);
+    if (r == 0 && wait)
+        return queue_up(ch, sending ? &ch->senders : &ch->receivers, item,
+                        sending ? &rn__wait_send : &rn__wait_recv);
+    rn__chan_unlock(ch);
+    if (wake != NULL && sending)
+        rn__hand_over(wake);
+    else if (wake != NULL)
+        rn__ready(wake->co);
+    if (wake != NULL || r < 0)
+        rn__spend();
+    return wait && r == 1 ? 0 : r;
 }
 
 int rn_chan_send(rn_chan *ch, const void *item)
 {
-    int r = transfer(ch, (void *)item, true, true);
-
-    return r == 1 ? 0 : r;
+    return transfer(ch, (void *)item, true, true);
 }
 
 int rn_chan_recv(rn_chan *ch, void *item)
 {
-    int r = transfer(ch, item, false, true);
-
-    return r == 1 ? 0 : r;
+    return transfer(ch, item, false, true);
 }
 
 int rn_chan_try_send(rn_chan *ch, const void *item)
@@ -257,17 +294,18 @@ int rn_chan_fd(rn_chan *ch)
 
 /* ---- closing ---- */
 
-static void claim_all(struct rn__list *queue, struct rn__list *woken)
+static void claim_all(struct rn__list *queue, struct rn__proc *p, struct rn__list *woken)
 {
     struct rn__chan_node *node;
 
-    while ((node = claim(queue)) != NULL)
+    while ((node = claim(queue, p)) != NULL)
         rn__list_push(woken, &node->link);
 }
 
 void rn_chan_close(rn_chan *ch)
 {
-    bool foreign = rn__proc() == NULL;
+    struct rn__proc *p = rn__proc();
+    bool foreign = p == NULL;
     struct rn__list woken, *l;
 
     rn__list_init(&woken);
@@ -275,8 +313,8 @@ void rn_chan_close(rn_chan *ch)
         rn__foreign_begin();
     rn__spin_lock(&ch->lock);
     ch->closed = true;
-    claim_all(&ch->receivers, &woken);
-    claim_all(&ch->senders, &woken);
+    claim_all(&ch->receivers, p, &woken);
+    claim_all(&ch->senders, p, &woken);
     rn__chan_unlock(ch);
     while ((l = rn__list_pop(&woken)) != NULL)
         rn__ready(RN_CONTAINER(l, struct rn__chan_node, link)->wait->co);

@@ -30,13 +30,13 @@ struct rn_chan {
     char items[];
 };
 
-/* One try, under the lock. 1: an item has passed, 0: it would have to wait, -EPIPE: closed. The
+/* One try, under the lock, by P p (NULL: a plain thread). 1: an item has passed, 0: it would have to wait, -EPIPE: closed. The
  * coroutine in *wake, if any, is the caller's to ready once the lock is released. */
-int rn__chan_put(rn_chan *ch, const void *item, struct rn__coro **wake);
-int rn__chan_take(rn_chan *ch, void *item, struct rn__coro **wake);
+int rn__chan_put(rn_chan *ch, const void *item, struct rn__proc *p, struct rn__wait **wake);
+int rn__chan_take(rn_chan *ch, void *item, struct rn__proc *p, struct rn__wait **wake);
 
 /* Makes fd readable, or not: as it must be when the lock is released. */
-void rn__chan_ring(rn_chan *ch);
+__attribute__((cold, noinline)) void rn__chan_ring(rn_chan *ch);
 
 static inline void rn__chan_unlock(rn_chan *ch)
 {

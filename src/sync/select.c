@@ -78,7 +78,7 @@ static unsigned random_below(int n)
 }
 
 /* The index of a case that could go on at once, or -1. */
-static int try_each(rn_select_case *cases, int n, struct rn__coro **wake)
+static int try_each(rn_select_case *cases, int n, struct rn__proc *p, struct rn__wait **wake)
 {
     int start = n > 1 ? (int)random_below(n) : 0;
 
@@ -88,8 +88,8 @@ static int try_each(rn_select_case *cases, int n, struct rn__coro **wake)
 
         if (c->chan == NULL)
             continue;
-        r = c->op == RN_SELECT_SEND ? rn__chan_put(c->chan, c->item, wake)
-                                    : rn__chan_take(c->chan, c->item, wake);
+        r = c->op == RN_SELECT_SEND ? rn__chan_put(c->chan, c->item, p, wake)
+                                    : rn__chan_take(c->chan, c->item, p, wake);
         if (r != 0) {
             c->result = r < 0 ? r : 0;
             return i;
@@ -135,21 +135,22 @@ static int check_cases(const rn_select_case *cases, int n)
 static int look(rn_select_case *cases, int n, rn_select_case *first, struct rn__wait *wait,
                 rn_time deadline, int *chosen)
 {
-    bool foreign = rn__proc() == NULL;
-    struct rn__coro *wake = NULL;
+    struct rn__proc *p = rn__proc();
+    bool foreign = p == NULL;
+    struct rn__wait *wake = NULL;
     int r = 0;
 
     if (foreign)
         rn__foreign_begin();
     lock_all(first);
-    *chosen = try_each(cases, n, &wake);
+    *chosen = try_each(cases, n, p, &wake);
     if (*chosen < 0)
         r = rn__wait_begin(wait, NULL, deadline);
     if (*chosen < 0 && r == 0)
         publish(cases, n, wait);
     unlock_all(first);
     if (wake != NULL)
-        rn__ready(wake);
+        rn__ready(wake->co);
     if (foreign)
         rn__foreign_end();
     return r;

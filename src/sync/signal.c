@@ -55,13 +55,13 @@ static void on_signal(int signo)
 /* On a P, outside a coroutine: no item waits. */
 static void send_one(rn_chan *ch, int signo)
 {
-    struct rn__coro *wake = NULL;
+    struct rn__wait *wake = NULL;
 
     rn__spin_lock(&ch->lock);
-    (void)rn__chan_put(ch, &signo, &wake);
+    (void)rn__chan_put(ch, &signo, rn__proc(), &wake);
     rn__chan_unlock(ch);
     if (wake != NULL)
-        rn__ready(wake);
+        rn__ready(wake->co);
 }
 
 static void deliver(struct rn__iowait *w)

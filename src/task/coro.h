@@ -46,11 +46,10 @@ struct rn__wait_kind {
 };
 
 struct rn__coro {
+    /* What a park and a wake touch: 64 bytes. */
     void *sp;                         /* [P] saved stack pointer while not running */
     struct rn__snode link;            /* [P] run queue, or free list */
     _Atomic(struct rn__proc *) proc;  /* [C] once started */
-    void (*fn)(void *arg);            /* [C] */
-    void *arg;                        /* [C] */
     _Atomic uint8_t state;            /* [P] enum rn__coro_state; atomic for readers elsewhere */
     uint8_t size_class;               /* [C] of the stack */
     bool pinned;                      /* [C] may not be stolen */
@@ -62,12 +61,15 @@ struct rn__coro {
     void *wait_obj;                   /* [P] */
     rn_time since;                    /* [P] when it parked, by the P's cached clock */
     rn_time until;                    /* [P] of a sleep or a claimable wait: its end; 0: none */
-    struct rn__timer timer;           /* [P] of a sleep, or of a wait with a deadline */
-    struct rn__msg msg;               /* ready, or start, from another thread */
-    struct rn__msg cancel_msg;        /* see rn__cancel */
-    _Atomic uint64_t cancel_id;       /* [A] which life it is meant for */
-    char *top;                        /* [C] end of the stack, and its slot, in memory */
-    _Atomic uint64_t id;              /* of this life; 0: none yet */
+
+    void (*fn)(void *arg);      /* [C] */
+    void *arg;                  /* [C] */
+    struct rn__timer timer;     /* [P] of a sleep, or of a wait with a deadline */
+    struct rn__msg msg;         /* ready, or start, from another thread */
+    struct rn__msg cancel_msg;  /* see rn__cancel */
+    _Atomic uint64_t cancel_id; /* [A] which life it is meant for */
+    char *top;                  /* [C] end of the stack, and its slot, in memory */
+    _Atomic uint64_t id;        /* of this life; 0: none yet */
     const char *name;
     void *local;
     const void *site; /* [C] return address of the rn_go that started it */
@@ -113,6 +115,11 @@ void rn__park(const struct rn__wait_kind *why, void *obj);
 
 /* Makes a parked (or about to be parked) coroutine runnable; any thread. */
 void rn__ready(struct rn__coro *co);
+
+/* The same, for a coroutine that hands something over: as soon as the caller parks, the other goes
+ * on with it, before those that wait for their turn; while what both use is still in the caches. Some
+ * in a row, so that two who pass things to each other do not keep the P to themselves. */
+void rn__ready_next(struct rn__coro *co);
 
 /* Has this coroutine been cancelled as a whole (not just a conn it uses)? By itself only. Ordered,
  * against a cancel that meets it just when it is stolen: see rn__cancel. */

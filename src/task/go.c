@@ -250,6 +250,22 @@ void rn__ready(struct rn__coro *co)
     rn__post(rn__coro_proc(co), &co->msg);
 }
 
+void rn__ready_next(struct rn__coro *co)
+{
+    struct rn__proc *p = rn__proc();
+    struct rn__coro *before;
+
+    if (RN_UNLIKELY(rn__coro_proc(co) != p || p->current == &p->sched || p->seed != 0)) {
+        rn__ready(co);
+        return;
+    }
+    rn__set_state(co, RN__RUNNABLE);
+    before = p->next;
+    p->next = co;
+    if (before != NULL)
+        rn__fifo_push(&p->runq, &before->link);
+}
+
 void rn__lingering(int by)
 {
     atomic_fetch_add(&rn__proc()->rt->lingering, (uint32_t)by);

@@ -21,6 +21,7 @@
 
 #define RN__RING 256     /* new coroutines an idle P may steal; the rest overflows */
 #define RN__TICK 64      /* switches between two looks at inbox, clock and poller */
+#define RN__FAVOURS 16   /* in a row that go before the run queue */
 #define RN__IO_BUDGET 64 /* calls that succeed at once before a coroutine goes to the back */
 #define RN__EVENTS 256
 #define RN__MAX_PROCS 256
@@ -60,7 +61,9 @@ struct rn__proc {
     struct rn__runtime *rt;        /* [C] */
     struct rn__coro *current;      /* [P] the running coroutine, or &sched */
     struct rn__fifo runq;          /* [P] */
+    struct rn__coro *next;         /* [P] goes before the run queue: see rn__ready_next */
     struct rn__fifo starts;        /* [P] slots whose rest has ended: see rn__start_later */
+    int favours;                   /* [P] how often `next` may, until the queue is looked at */
     int tick;                      /* [P] switches left until the scheduler looks around */
     int io_budget;                 /* [P] */
     uint64_t seed;                 /* [P] RN_SCHED_SEED: not 0 shuffles */

@@ -159,8 +159,18 @@ static void read_inbox(struct rn__proc *p)
 
 static inline struct rn__coro *pick(struct rn__proc *p)
 {
-    struct rn__snode *n = rn__fifo_pop(&p->runq);
+    struct rn__snode *n;
 
+    if (p->next != NULL) {
+        struct rn__coro *co = p->next;
+
+        p->next = NULL;
+        if (--p->favours > 0)
+            return co;
+        rn__fifo_push(&p->runq, &co->link);
+    }
+    p->favours = RN__FAVOURS;
+    n = rn__fifo_pop(&p->runq);
     if (RN_LIKELY(n != NULL))
         return RN_CONTAINER(n, struct rn__coro, link);
     return p->rt->n_procs == 1 ? NULL : take_fresh(p);
@@ -183,8 +193,12 @@ void rn__switch_away(struct rn__proc *p, bool last)
     struct rn__coro *next = NULL;
 
     rn__held_check(p->current, p->held);
-    if (RN_LIKELY(--p->tick > 0))
+    if (RN_LIKELY(--p->tick > 0)) {
         next = pick(p);
+    } else if (p->next != NULL) { /* the scheduler knows but the queue */
+        rn__fifo_push(&p->runq, &p->next->link);
+        p->next = NULL;
+    }
     if (next == NULL)
         next = &p->sched;
     else

@@ -8,10 +8,11 @@
 int rn__wait_begin(struct rn__wait *w, const void *of, rn_time deadline)
 {
     struct rn__proc *p = rn__proc();
-    struct rn__coro *co = rn__self();
+    struct rn__coro *co;
 
-    if (co == NULL)
+    if (p == NULL || p->current == &p->sched)
         return -EDEADLK;
+    co = p->current;
     if (rn__is_cancelled(co))
         return -ECANCELED;
     w->co = co;
@@ -32,13 +33,19 @@ void rn__wait_drop(struct rn__wait *w)
         rn__heap_cancel(&rn__proc()->timers, &w->co->timer);
 }
 
-int rn__wait_park(struct rn__wait *w, const struct rn__wait_kind *why)
+int rn__wait_end(struct rn__wait *w)
 {
-    rn__park(why, w);
-    rn__wait_drop(w);
+    if (w->co->until != 0)
+        rn__wait_drop(w);
     if (rn__wait_fired(w) >= 0)
         return 0; /* also where a cancel came later: what was handed over must not be lost */
     return rn__is_cancelled(w->co) ? -ECANCELED : -ETIME;
+}
+
+int rn__wait_park(struct rn__wait *w, const struct rn__wait_kind *why)
+{
+    rn__park(why, w);
+    return rn__wait_end(w);
 }
 
 bool rn__wait_interrupt(struct rn__coro *co)

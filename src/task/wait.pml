@@ -1,12 +1,13 @@
 /*
  * wait.pml - the wait that is claimed, for spin: wait.c, and a queue as chan.c has it
  *
- * A coroutine waits in a queue under a lock. A sender on another P wants to hand it an item; a timer
- * and a cancel, which its own P sees, end the wait instead. Proved: it is readied once, whoever comes;
- * an item is handed over if and only if the wait says so; nobody touches the wait's memory after the
- * coroutine has left.
+ * A coroutine waits in a queue under a lock. Two senders want to hand it an item: one on another P, who
+ * claims, and one on its own, for whom a look and a store will do (rn__wait_claim_by). A timer and a
+ * cancel, which its own P sees, end the wait instead. Proved: it is readied once, whoever comes; an item
+ * is handed over if and only if the wait says so; nobody touches the wait's memory after the coroutine
+ * has left.
  *
- * -DBUG=1..4 each leave out one thing that the code does; spin must find fault with every one.
+ * -DBUG=1..5 each leave out one thing that the code does; spin must find fault with every one.
  */
 #ifndef BUG
 #define BUG 0
@@ -17,9 +18,10 @@
 #define INTERRUPTED 2
 
 bool lock, queued, alive;  /* the queue's lock; the wait stands in it; its memory is in use */
+bool cpu;                  /* the thread of its P is busy: coroutine, neighbour and timer share it */
 byte fired = WAITING;
 byte readied;
-bool handed, kept;         /* the sender's item: given, or still its own */
+byte handed, kept;         /* the senders' items: given, or still their own */
 bool over;                 /* the coroutine has its result */
 
 inline acquire() { atomic { !lock -> lock = true } }
@@ -39,13 +41,15 @@ inline claim(how, won)
 
 active proctype coroutine()
 {
+    atomic { !cpu -> cpu = true }
     acquire();                                 /* queue_up */
     alive = true;
     queued = true;
     release();
-    readied > 0;                               /* rn__wait_park */
+    cpu = false;
+    atomic { readied > 0 && !cpu -> cpu = true } /* rn__park */
     if
-    :: fired == PASSED -> assert(handed || BUG == 3)
+    :: fired == PASSED -> assert(handed == 1 || BUG == 3)
     :: else ->
         assert(fired == INTERRUPTED);
 #if BUG != 2 /* takes itself out */
@@ -55,7 +59,8 @@ active proctype coroutine()
 #endif
     fi;
     alive = false;
-    over = true
+    over = true;
+    cpu = false
 }
 
 active proctype sender()
@@ -63,28 +68,54 @@ active proctype sender()
     bool won = false;
 
     alive || over;
-#if BUG != 4 /* looks, and claims, without the lock */
+#if BUG != 4 && BUG != 5 /* 4: looks, and claims, without the lock; 5: under another one, as in a select */
     acquire();
 #endif
     if
     :: queued ->
-#if BUG == 3 /* lets go of the lock before it has copied */
         claim(PASSED, won);
+#if BUG == 3 /* lets go of the lock before it has copied */
         if
-        :: won -> queued = false; readied++; release(); assert(alive); handed = true
-        :: else -> kept = true; release()
+        :: won -> queued = false; readied++; release(); assert(alive); handed++
+        :: else -> kept++; release()
         fi
 #else
-        claim(PASSED, won);
         if
-        :: won -> queued = false; assert(alive); handed = true
-        :: else -> kept = true
+        :: won -> queued = false; assert(alive); handed++
+        :: else -> kept++
         fi;
+#if BUG != 5
         release();
+#endif
         if :: won -> readied++ :: else fi      /* rn__ready */
 #endif
-    :: else -> kept = true; release()
+    :: else ->
+        kept++;
+#if BUG != 5
+        release()
+#endif
     fi
+}
+
+/* On the coroutine's own P. */
+active proctype neighbour()
+{
+    atomic { (alive || over) && !cpu -> cpu = true }
+    acquire();
+    if
+    :: queued && fired == WAITING ->           /* rn__wait_claim_by: no locked instruction */
+        assert(alive);
+        fired = PASSED;
+        queued = false;
+        assert(alive);
+        handed++;
+        release();
+        readied++
+    :: else ->
+        kept++;
+        release()
+    fi;
+    cpu = false
 }
 
 /* The coroutine's P: timer and cancel, rn__interrupt, which looks whether it is parked. */
@@ -95,11 +126,15 @@ active proctype home()
 
     do
     :: n == 2 -> break
-    :: n < 2 && queued && readied == 0 && alive ->
+    :: n < 2 && queued && readied == 0 && alive && !cpu ->
         n++;
         atomic {                               /* one thread with the coroutine: it cannot leave now */
             if
-            :: alive && readied == 0 -> claim(INTERRUPTED, won); if :: won -> readied++ :: else fi
+            :: alive && readied == 0 && !cpu ->
+                cpu = true;
+                claim(INTERRUPTED, won);
+                if :: won -> readied++ :: else fi;
+                cpu = false
             :: else
             fi
         }
@@ -111,6 +146,6 @@ active proctype check()
 {
     timeout ->
     assert(over && readied == 1);
-    assert(handed != kept);
+    assert(handed + kept == 2);
     assert(handed == (fired == PASSED))
 }

@@ -215,6 +215,97 @@ RN_CORO_TEST(a_plain_thread_sends_tries_and_closes)
     rn_chan_free(ch);
 }
 
+/* ---- who runs when ---- */
+
+struct turns {
+    rn_chan *there, *back;
+    int first;  /* who ran first: 'r' the receiver, 'o' one of the others */
+    long trips; /* of the two who pass items */
+    long most;  /* of them between two turns of a third */
+    bool over;
+};
+
+static void receive_first(void *arg)
+{
+    struct turns *t = arg;
+    int v;
+
+    CHECK_OK(rn_chan_recv(t->there, &v));
+    if (t->first == 0)
+        t->first = 'r';
+}
+
+static void be_other(void *arg)
+{
+    struct turns *t = arg;
+
+    if (t->first == 0)
+        t->first = 'o';
+}
+
+RN_CORO_TEST_ON(who_is_handed_an_item_runs_before_those_who_wait_for_their_turn, 1)
+{
+    struct turns t = {.there = make_chan(0)};
+
+    CHECK_OK(rn_go(receive_first, &t));
+    rn_yield(); /* it waits */
+    for (int i = 0; i < 3; i++)
+        CHECK_OK(rn_go(be_other, &t));
+    CHECK_OK(rn_chan_send(t.there, &(int){1}));
+    CHECK_EQ(t.first, 0); /* not at once, but when its sender stops */
+    rn_yield();
+    CHECK_EQ(t.first, 'r');
+    rn_yield();
+    rn_chan_free(t.there);
+}
+
+static int send_back(void *arg)
+{
+    struct turns *t = arg;
+    int v;
+
+    while (rn_chan_recv(t->there, &v) == 0)
+        CHECK_OK(rn_chan_send(t->back, &v));
+    return 0;
+}
+
+static int pass_to_and_fro(void *arg)
+{
+    struct turns *t = arg;
+    int v = 0;
+
+    while (!t->over) {
+        CHECK_OK(rn_chan_send(t->there, &v));
+        CHECK_OK(rn_chan_recv(t->back, &v));
+        t->trips++;
+    }
+    rn_chan_close(t->there);
+    return 0;
+}
+
+/* Each is the next to run for the other, always. */
+RN_CORO_TEST_ON(two_who_pass_items_to_and_fro_let_the_others_run, 1)
+{
+    struct turns t = {.there = make_chan(0), .back = make_chan(0)};
+    rn_group g = RN_GROUP_INIT;
+
+    CHECK_OK(rn_group_go(&g, send_back, &t));
+    CHECK_OK(rn_group_go(&g, pass_to_and_fro, &t));
+    for (int i = 0; i < 1000; i++) {
+        long before = t.trips;
+
+        rn_yield();
+        if (t.trips - before > t.most)
+            t.most = t.trips - before;
+    }
+    t.over = true;
+    CHECK_OK(rn_group_wait(&g, 0));
+    CHECK(t.trips >= 1000);
+    CHECK(t.most <= 16);
+    rn_chan_free(t.there);
+    rn_chan_free(t.back);
+}
+
 /* ---- select ---- */
 
 RN_CORO_TEST(select_does_what_can_be_done_at_once)
