@@ -119,6 +119,23 @@ static int wait_read(void *arg)
     return (int)rn_read(((struct waits *)arg)->conn, &c, 1);
 }
 
+/* On a connection of its own, for one that has sent a part is of no use any more. */
+static int wait_write(void *arg)
+{
+    static const char much[16 << 20];
+    rn_conn *conn, *other;
+    ssize_t r;
+
+    (void)arg;
+    rn_shield_begin();
+    rntest_pair(&conn, &other);
+    rn_shield_end();
+    r = rn_write(conn, much, sizeof much);
+    rn_close(conn);
+    rn_close(other);
+    return (int)r;
+}
+
 static int wait_accept(void *arg)
 {
     rn_conn *c;
@@ -183,9 +200,9 @@ static int wait_sleep(void *arg)
 
 RN_CORO_TEST(a_cancel_reaches_whatever_a_coroutine_waits_in)
 {
-    static int (*const ways[])(void *) = {wait_read,  wait_accept, wait_recv,      wait_send,
-                                          wait_cond,  wait_sem,    wait_waitgroup, wait_fd,
-                                          wait_sleep, wait_select};
+    static int (*const ways[])(void *) = {wait_read, wait_write, wait_accept, wait_recv,
+                                          wait_send, wait_cond,  wait_sem,    wait_waitgroup,
+                                          wait_fd,   wait_sleep, wait_select};
     struct waits w = {.fd = -1};
     rn_conn *other;
     int pipe_fds[2];
