@@ -151,8 +151,8 @@ int rn__chan_take(rn_chan *ch, void *item, struct rn__proc *p, struct rn__wait *
 
 /* ---- sending and receiving ---- */
 
-/* Parks in the queue; the lock is held, and released. Not inlined, and called last: where a
- * thousand coroutines wait, what a hop costs is the cache lines of stack under it. */
+/* Parks in the queue; the lock is held, and released. Not inlined: where a thousand coroutines wait,
+ * what a hop costs is the cache lines of stack under it. */
 static __attribute__((noinline)) int queue_up(rn_chan *ch, struct rn__list *queue, void *item,
                                               const struct rn__wait_kind *why)
 {
@@ -203,7 +203,8 @@ static __attribute__((noinline)) int transfer_from_outside(rn_chan *ch, void *it
 }
 
 /* Without `wait` 1, or 0 if it would have to; with it 0; or an error. */
-static inline int transfer(rn_chan *ch, void *item, bool sending, bool wait)
+static inline __attribute__((always_inline)) int transfer(rn_chan *ch, void *item, bool sending,
+                                                          bool wait)
 {
     struct rn__proc *p = rn__proc();
     struct rn__wait *wake = NULL;
@@ -215,9 +216,12 @@ static inline int transfer(rn_chan *ch, void *item, bool sending, bool wait)
     }
     rn__spin_lock(&ch->lock);
     r = try_once(ch, item, sending, p, &wake);
-    if (r == 0 && wait)
-        return queue_up(ch, sending ? &ch->senders : &ch->receivers, item,
-                        sending ? &rn__wait_send : &rn__wait_recv);
+    if (r == 0 && wait) {
+        r = queue_up(ch, sending ? &ch->senders : &ch->receivers, item,
+                     sending ? &rn__wait_send : &rn__wait_recv);
+        __asm__ volatile("" : "+r"(r)); /* a call, not a jump: backtraces name who called it */
+        return r;
+    }
     rn__chan_unlock(ch);
     if (wake != NULL && sending)
         rn__hand_over(wake);
