@@ -151,8 +151,8 @@ int rn__chan_take(rn_chan *ch, void *item, struct rn__proc *p, struct rn__wait *
 
 /* ---- sending and receiving ---- */
 
-/* Parks in the queue; the lock is held, and released. Not inlined: where a thousand coroutines wait,
- * what a hop costs is the cache lines of stack under it. */
+/* Parks in the queue; the lock is held, and released. Not inlined: where a thousand coroutines
+ * wait, what a hop costs is the cache lines of stack under it. */
 static __attribute__((noinline)) int queue_up(rn_chan *ch, struct rn__list *queue, void *item,
                                               const struct rn__wait_kind *why)
 {

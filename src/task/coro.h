@@ -116,9 +116,9 @@ void rn__park(const struct rn__wait_kind *why, void *obj);
 /* Makes a parked (or about to be parked) coroutine runnable; any thread. */
 void rn__ready(struct rn__coro *co);
 
-/* The same, for a coroutine that hands something over: as soon as the caller parks, the other goes
- * on with it, before those that wait for their turn; while what both use is still in the caches. Some
- * in a row, so that two who pass things to each other do not keep the P to themselves. */
+/* The same, by one that hands something over: as soon as the caller parks, the other goes on with
+ * it, before those that wait for their turn, while what both use is still in the caches. Some in a
+ * row, so that two who pass things to each other do not keep the P to themselves. */
 void rn__ready_next(struct rn__coro *co);
 
 /* Has this coroutine been cancelled as a whole (not just a conn it uses)? By itself only. Ordered,

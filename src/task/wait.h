@@ -23,12 +23,13 @@ struct rn__wait {
     const void *of;    /* the one place it waits in; NULL: several */
 };
 
-/* Before the wait is published; `of` is what it will be published in, NULL: in several. 0; -EDEADLK on a plain
- * thread, -ECANCELED, -ETIME the deadline (absolute; 0: none) has passed, -ENOMEM no timer. After 0
- * comes rn__wait_park, or _drop. */
+/* Before the wait is published; `of` is what it will be published in, NULL: in several. 0; -EDEADLK
+ * on a plain thread, -ECANCELED, -ETIME the deadline (absolute; 0: none) has passed, -ENOMEM no
+ * timer. After 0 comes rn__wait_park, or _drop. */
 int rn__wait_begin(struct rn__wait *w, const void *of, rn_time deadline);
 
-/* After its rn__park: 0 claimed; -ETIME, -ECANCELED. The caller then takes out what it published. */
+/* After its rn__park: 0 claimed; -ETIME, -ECANCELED. The caller then takes out what it
+ * published. */
 int rn__wait_end(struct rn__wait *w);
 
 /* Both in one. */
@@ -46,9 +47,9 @@ static inline bool rn__wait_claim(struct rn__wait *w, int how)
     return atomic_compare_exchange_strong(&w->fired, &waiting, how);
 }
 
-/* The same, where p is the calling thread's P (NULL: it has none), and as cheap as a store where the
- * coroutine is of that P and waits in one place only: then the lock keeps away other wakers, and a
- * deadline or a cancel would be of this very thread. */
+/* The same, where p is the calling thread's P (NULL: it has none), and as cheap as a store where
+ * the coroutine is of that P and waits in one place only: then the lock keeps away other wakers,
+ * and a deadline or a cancel would be of this very thread. */
 static inline bool rn__wait_claim_by(struct rn__proc *p, struct rn__wait *w, int how)
 {
     if (p == NULL || w->of == NULL || rn__coro_proc(w->co) != p)
