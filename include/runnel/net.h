@@ -353,6 +353,18 @@ RN_API ssize_t rn_send_file(rn_conn *conn, int fd, off_t offset, size_t len);
 RN_API int rn_close_write(rn_conn *conn);
 
 /*
+ * rn_close_read - read no more, and go on writing
+ *   conn  socket that does not rest (rn_go_when_readable)
+ * Wakes a read that waits; it and every later one returns 0, also where bytes are there still. TCP
+ * has no word for it: the peer learns nothing, and may send until the window is full; what it sent
+ * does not keep rn_close from lingering. Of a unix socket the peer's writes fail with EPIPE.
+ * Returns 0; -ENOTSOCK; -ECANCELED closed here; -EBUSY 63 calls that hold it are inside;
+ * -ENOTCONN a udp socket that was not dialled.
+ * Effects: does not switch; from any P. Source: src/net/close.c
+ */
+RN_API int rn_close_read(rn_conn *conn);
+
+/*
  * rn_close - close a connection
  *   conn  the owner's, once; not valid afterwards. NULL is allowed
  * Wakes whoever is inside and waits until they left, never for the peer. Where unread input would

@@ -52,6 +52,24 @@ int rn_close_write(rn_conn *conn)
     return r;
 }
 
+/* TCP is not told: with SHUT_RD it would reset a peer that goes on sending after our end of stream,
+ * and so end a close that lingers. The flag comes before the nudge, and a reader looks at it before
+ * each try. */
+int rn_close_read(rn_conn *conn)
+{
+    int r = conn->is_socket ? rn__conn_hold(conn) : -ENOTSOCK;
+
+    if (r < 0)
+        return r;
+    r = conn->is_tcp ? 0 : rn__sys_shutdown(conn->w.fd, SHUT_RD);
+    if (r == 0) {
+        atomic_store(&conn->read_closed, true);
+        rn__iowait_nudge(&conn->w, RN__READ);
+    }
+    rn__conn_leave(conn, RN__GATE_HOLDER);
+    return r;
+}
+
 /* Of a datagram socket, before the close: after it the path may be another's. */
 static void remove_path(int fd)
 {

@@ -324,8 +324,12 @@ static inline ssize_t read_once(rn_conn *c, const struct iovec *iov, int n, size
 
 int rn__conn_wait_read(rn_conn *c)
 {
-    int r = rn__iowait_wait(&c->w, RN__READ, &wait_read);
+    int r;
 
+    /* Looked at after the clear before the last try: a nudge that it ate has left this. */
+    if (RN_UNLIKELY(atomic_load(&c->read_closed)))
+        return 0;
+    r = rn__iowait_wait(&c->w, RN__READ, &wait_read);
     if (r == 0)
         c->drained = false;
     return r;

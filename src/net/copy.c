@@ -174,7 +174,8 @@ static ssize_t run(struct rn__copy *k)
 
         if (n < 0)
             return rn__copy_fail(k, RN_COPY_SRC, n);
-        n = k->splices ? rn__copy_by_splice(k) : rn__copy_by_buffer(k);
+        /* After rn_close_read only a read knows that there is nothing more. */
+        n = k->splices && !k->src->read_closed ? rn__copy_by_splice(k) : rn__copy_by_buffer(k);
         if (n == -EAGAIN) {
             n = wait_src(k);
             if (n < 0)

@@ -115,6 +115,8 @@ static ssize_t try_recv(rn_conn *c, struct msghdr *m, int flags)
 
 int rn__message_wait_one(rn_conn *c)
 {
+    if (atomic_load(&c->read_closed)) /* after the clear: as rn__conn_wait_read */
+        return 0;
     return rn__iowait_wait(&c->w, RN__READ, &wait_recv);
 }
 
