@@ -129,6 +129,7 @@ static bool start_linger(rn_conn *c)
     if (!c->is_tcp || c->reset_on_close || c->saw_eof || c->failed || c->write_error != 0 ||
         !has_unread_input(c))
         return false;
+    /* An edge, also for what is there already, and was told before. */
     if (rn__sys_shutdown(c->w.fd, SHUT_WR) < 0)
         return false;
     rn__unread_free(c);

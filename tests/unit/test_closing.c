@@ -445,15 +445,24 @@ RN_CORO_TEST(closing_a_unix_socket_does_what_the_table_says)
 
 /* ---- the close that lingers ---- */
 
-/* Unread input and a close: descriptors open before it, the conn's included. */
-static int begin_linger(rn_conn **peer, rn_time *since)
+/* Unread input, of which the poller has told and a read has taken a part, unsent output, and a
+ * close: descriptors open before it, the conn's included. *written: by us, in all. */
+static int begin_linger(rn_conn **peer, ssize_t *written, rn_time *since)
 {
-    struct ends e = prepare("tcp", UNREAD);
+    struct ends e = prepare("tcp", UNSENT);
     int fds = rntest_count_fds();
+    char buf[4];
 
+    rn_set_read_deadline(e.ours, rn_after(RN_MILLISECOND));
+    CHECK_EQ(rn_read(e.ours, buf, sizeof buf), -ETIME); /* now it is in a poller */
+    rn_set_read_deadline(e.ours, 0);
+    CHECK_EQ(rn_write(e.peers, "a unread", 8), 8);
+    CHECK_OK(rn_sleep(5 * RN_MILLISECOND));
+    CHECK_EQ(rn_read(e.ours, buf, sizeof buf), 4);
     *since = rn_now();
     close_ours(&e);
     *peer = e.peers;
+    *written = e.written;
     return fds;
 }
 
@@ -468,11 +477,14 @@ static rn_time wait_for_fds(int n, rn_time since)
 RN_CORO_TEST(a_lingering_close_ends_after_two_seconds)
 {
     rn_conn *peer;
+    ssize_t written;
     rn_time since;
-    int fds = begin_linger(&peer, &since);
+    int fds = begin_linger(&peer, &written, &since);
     char cell[CELL_ROOM];
 
     CHECK(wait_for_fds(fds - 1, since) >= 2 * RN_SECOND);
+    see_reads(peer, written, "", cell);
+    CHECK_STR(cell, "all, 0"); /* no reset, since nothing was left unread */
     see_writes(peer, "sent, ", cell);
     CHECK_STR(cell, "sent, EPIPE");
     rn_close(peer);
@@ -487,8 +499,9 @@ RN_CORO_TEST(a_lingering_close_throws_away_at_most_64_kib)
 
     for (int i = 0; i < 5 && !(lingered && ended); i++) {
         rn_conn *peer;
+        ssize_t written;
         rn_time since;
-        int fds = begin_linger(&peer, &since);
+        int fds = begin_linger(&peer, &written, &since);
 
         rn_set_write_deadline(peer, rn_after(LONG));
         CHECK_EQ(rn_write(peer, zeros, sizeof zeros), (ssize_t)sizeof zeros);

@@ -364,6 +364,30 @@ RN_CORO_TEST(a_rest_ends_at_once_where_bytes_are_there_already)
     rn_close(b);
 }
 
+/* The edge for them is behind us: the poller has told, and the read has cleared it. */
+RN_CORO_TEST(a_rest_ends_at_once_where_a_read_has_left_something)
+{
+    for (int i = 0; i < 4; i++) {
+        rn_conn *a, *b;
+        struct rested r;
+        char buf[4];
+
+        rntest_pair_on(i % 2 == 0 ? "tcp" : "unix", &a, &b);
+        rn_set_read_deadline(a, rn_after(RN_MILLISECOND));
+        CHECK_EQ(rn_read(a, buf, sizeof buf), -ETIME); /* now it is in a poller */
+        rn_set_read_deadline(a, 0);
+        CHECK_EQ(rn_write(b, "oneleft", i < 2 ? 7 : 4), i < 2 ? 7 : 4);
+        if (i >= 2)
+            CHECK_OK(rn_close_write(b)); /* its end is left */
+        CHECK_OK(rn_sleep(5 * RN_MILLISECOND));
+        CHECK_EQ(rn_read(a, buf, sizeof buf), 4);
+        rest(a, &r);
+        CHECK_OK(rn_waitgroup_wait(&r.done));
+        CHECK_EQ(r.result, i < 2 ? 3 : 0);
+        rn_close(b);
+    }
+}
+
 /* Closed like this it sends a reset. */
 static void reset_on_close(rn_conn *conn)
 {
