@@ -44,7 +44,8 @@ typedef struct rn_copy_report {
  *   report  filled in any case; NULL: none
  * Unread bytes go first. Small pieces are read and written, because that costs less; where the
  * buffer fills again and again it goes on with splice, if both are sockets or pipes, and comes back
- * when the pieces become small. A copy that waits for src holds neither buffer nor pipe.
+ * when the pieces become small. A copy that waits for src holds neither buffer nor pipe. A message
+ * of a packet socket is one piece, cut to 64 KiB.
  * Returns the bytes copied. On failure the errors of rn_read on src, or of rn_write on dst, and the
  * report tells whose it is; -EBUSY src has a reader; -ENOMEM.
  * Effects: as said in net.h. Ends neither stream and closes nothing. A cancel of either connection

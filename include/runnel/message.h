@@ -117,9 +117,9 @@ RN_API ssize_t rn_recv_from(rn_conn *conn, void *buf, size_t len, rn_addr *from)
  *   buf   len bytes
  *   len   one datagram; 0 is an empty one
  *   to    whom
- * Returns len. -EMSGSIZE longer than a datagram may be; -EISCONN a dialled unix socket has its
- * peer; -ENOENT, -ECONNREFUSED nobody is at that path; other errors as rn_write; -EINVAL not a
- * packet socket.
+ * A dialled datagram socket may send elsewhere, too; a unixpacket one sends to its peer only.
+ * Returns len. -EMSGSIZE longer than a datagram may be; -ENOENT, -ECONNREFUSED nobody is at that
+ * path; other errors as rn_write; -EINVAL not a packet socket.
  * Effects: as said above. Source: src/net/message.c
  */
 RN_API ssize_t rn_send_to(rn_conn *conn, const void *buf, size_t len, const rn_addr *to);

@@ -121,11 +121,15 @@ static int from_number(enum rn__net net, const char *host, uint16_t port, struct
         if (scope == 0)
             scope = (uint32_t)strtoul(percent + 1, NULL, 10);
     }
-    if (net != RN__TCP4 && inet_pton(AF_INET6, bare, &v6) == 1) {
-        *ret = from_v6(v6, port, scope);
-        return 1;
+    if (inet_pton(AF_INET6, bare, &v6) != 1)
+        return 0;
+    if (IN6_IS_ADDR_V4MAPPED(&v6)) { /* "::ffff:127.0.0.1" is IPv4, whatever it looks like */
+        memcpy(&v4, v6.s6_addr + 12, sizeof v4);
+        *ret = from_v4(v4, port);
+        return net != RN__TCP6;
     }
-    return 0;
+    *ret = from_v6(v6, port, scope);
+    return net != RN__TCP4;
 }
 
 /* An empty host. Listening: every address; dual-stack is the listener's affair. */
@@ -287,7 +291,10 @@ int rn__addr_format(const struct rn__addr *a, char *text, size_t len)
 
     if (a->sa.sa_family == AF_UNIX || a->len == 0)
         return len == 0 ? -ENOSPC : format_unix(a, text, len);
-    if (a->sa.sa_family == AF_INET) {
+    if (a->sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr)) {
+        inet_ntop(AF_INET, a->in6.sin6_addr.s6_addr + 12, ip, sizeof ip);
+        n = snprintf(text, len, "%s:%u", ip, ntohs(a->in6.sin6_port));
+    } else if (a->sa.sa_family == AF_INET) {
         inet_ntop(AF_INET, &a->in.sin_addr, ip, sizeof ip);
         n = snprintf(text, len, "%s:%u", ip, ntohs(a->in.sin_port));
     } else if (a->sa.sa_family == AF_INET6) {

@@ -148,9 +148,10 @@ ssize_t rn__copy_by_buffer(struct rn__copy *k)
 
 /* ---- which way ---- */
 
+/* Newer kernels splice messages, too, but by copying, and without regard to their bounds. */
 static bool can_splice(const rn_conn *c)
 {
-    return c->is_socket || c->is_pipe;
+    return c->is_pipe || (c->is_socket && !c->is_packet);
 }
 
 static void choose_way(struct rn__copy *k, ssize_t n)
