@@ -487,7 +487,7 @@ bool rn__iowait_try_rest(struct rn__iowait *w, void (*rest)(struct rn__iowait *w
     uintptr_t s = RN__IO_IDLE;
 
     w->rest = rest;
-    return atomic_compare_exchange_strong(&w->state[RN__READ], &s, RN__IO_REST);
+    return atomic_compare_exchange_strong(&w->state[RN__READ], &s, RN__IO_REST) || s == RN__IO_REST;
 }
 
 void rn__iowait_unrest(struct rn__iowait *w)

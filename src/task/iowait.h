@@ -91,7 +91,8 @@ bool rn__iowait_interrupt(struct rn__coro *co);
  * deadline passes, or it is cancelled. 0, or the errors of add; then rest is not called. */
 int rn__iowait_rest(struct rn__iowait *w, void (*rest)(struct rn__iowait *w));
 
-/* REST only where nothing has happened yet: false, and no rest, where READY is latched already. */
+/* REST only where nothing has happened yet: false, and no rest, where READY is latched already. One
+ * that rests goes on: the news of an earlier rest's end may come when the next has begun. */
 bool rn__iowait_try_rest(struct rn__iowait *w, void (*rest)(struct rn__iowait *w));
 
 /* Ends REST without a call of rest, by the coroutine that put it there; harmless where it has
