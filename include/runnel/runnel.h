@@ -8,14 +8,14 @@
 #include <runnel/base.h>
 #include <runnel/bufio.h>
 #include <runnel/copy.h>
-#include <runnel/http.h>
 #include <runnel/fd.h>
+#include <runnel/http.h>
 #include <runnel/interfaces.h>
 #include <runnel/message.h>
 #include <runnel/net.h>
 #include <runnel/process.h>
-#include <runnel/sockopt.h>
 #include <runnel/resolve.h>
+#include <runnel/sockopt.h>
 #include <runnel/sync.h>
 #include <runnel/task.h>
 

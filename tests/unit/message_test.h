@@ -20,12 +20,16 @@ static inline uint64_t calls_of(enum rn__sys_row row)
     return sum;
 }
 
-/* A packet socket, and where it is. */
+/* A packet socket, and where it is. A name is this process's own: tests run side by side. */
 static inline rn_conn *listen_packet(const char *network, const char *address, rn_addr *at)
 {
     rn_conn *c;
     char text[128];
 
+    if (address[0] == '@') {
+        snprintf(text, sizeof text, "%s-%d", address, getpid());
+        address = text;
+    }
     CHECK_OK(rn_listen_packet(network, address, NULL, &c));
     CHECK_OK(rn_local_addr(c, text, sizeof text));
     CHECK_OK(rn_addr_parse(network, text, at));

@@ -279,7 +279,7 @@ static void ask(const char *network, const char *server_at, const char *host)
     CHECK(in.time_ns > before && in.time_ns < real_time() + RN_SECOND);
     CHECK_EQ(in.interface, if_nametoindex("lo"));
     CHECK_OK(rn_addr_format(&in.local, local, sizeof local));
-    snprintf(text, sizeof text, strcmp(network, "udp") == 0 ? "[::ffff:%s]:0" : "%s:0", host);
+    snprintf(text, sizeof text, "%s:0", host);
     CHECK_STR(local, text);
     in.with &= RN_WITH_DESTINATION;
     room[1].iov_len = 5;

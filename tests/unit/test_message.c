@@ -7,19 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/mem.h"
-#include "base/sys.h"
-#include "rntest_coro.h"
-
-static rn_conn *listen_packet(const char *network, const char *address, rn_addr *at)
-{
-    rn_conn *c;
-    char text[128];
-
-    CHECK_OK(rn_listen_packet(network, address, NULL, &c));
-    CHECK_OK(rn_local_addr(c, text, sizeof text));
-    CHECK_OK(rn_addr_parse(network, text, at));
-    return c;
-}
+#include "message_test.h"
 
 static const char *text_of(const rn_addr *a)
 {
@@ -209,13 +197,10 @@ RN_CORO_TEST(a_sender_to_a_full_unixgram_socket_waits_for_room)
 
 RN_CORO_TEST(unixpacket_has_connections_records_and_an_end)
 {
-    rn_listener *ln;
     rn_conn *a, *b;
     char buf[64];
 
-    CHECK_OK(rn_listen("unixpacket", "@rntest-packet", NULL, &ln));
-    CHECK_OK(rn_dial("unixpacket", "@rntest-packet", NULL, &a));
-    CHECK_OK(rn_accept(ln, &b));
+    unix_pair("unixpacket", &a, &b);
     CHECK_EQ(rn_write(a, "first", 5), 5);
     CHECK_EQ(rn_send(a, "second", 6, RN_MSG_EOR), 6);
     CHECK_EQ(rn_recv(b, buf, 2, RN_MSG_PEEK | RN_MSG_TRUNC), 5); /* how long is it? */
@@ -224,7 +209,6 @@ RN_CORO_TEST(unixpacket_has_connections_records_and_an_end)
     rn_close(a);
     CHECK_EQ(rn_read(b, buf, sizeof buf), 0);
     rn_close(b);
-    rn_listener_close(ln);
 }
 
 /* ---- deadlines, cancels, readers ---- */
