@@ -26,9 +26,9 @@ typedef struct rn_run_options {
     int procs;          /* Ps; 0: RN_PROCS, else the CPUs this process may use */
     size_t stack_bytes; /* address space of a stack, guard included; 0: 256 KiB */
     rn_time grace_ns;   /* how long the others may take to end after main has; 0: 5 s */
-    /* "epoll", "poll", "select" (descriptors below 1024 only) or "io_uring"; NULL: RN_POLLER, else
-     * epoll, which also stands in, with a line in the log, where the kernel refuses the one
-     * named. */
+    /* "epoll", "poll", "select" (descriptors below 1024 only), "epoll-lt" (level-triggered, to
+     * compare) or "io_uring"; NULL: RN_POLLER, else epoll, which also stands in, with a line in the
+     * log, where the kernel refuses the one named. */
     const char *poller;
     /* Called with one line without newline; NULL: standard error. Any thread, one at a time. */
     void (*log)(void *arg, const char *line);

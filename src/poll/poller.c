@@ -11,9 +11,7 @@
 #include "base/sys.h"
 
 static const struct rn__poller_ops *const pollers[] = {
-    &rn__poller_epoll,
-    &rn__poller_poll,
-    &rn__poller_select,
+    &rn__poller_epoll,    &rn__poller_poll, &rn__poller_select, &rn__poller_epoll_lt,
 #ifdef RN_IO_URING
     &rn__poller_io_uring,
 #endif
@@ -32,9 +30,9 @@ const struct rn__poller_ops *rn__poller_by_name(const char *name)
 const char *rn__poller_names(void)
 {
 #ifdef RN_IO_URING
-    return "epoll, poll, select, io_uring";
+    return "epoll, poll, select, epoll-lt, io_uring";
 #else
-    return "epoll, poll, select (built without io_uring)";
+    return "epoll, poll, select, epoll-lt (built without io_uring)";
 #endif
 }
 

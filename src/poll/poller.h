@@ -78,6 +78,7 @@ struct rn__poller {
 extern const struct rn__poller_ops rn__poller_epoll;
 extern const struct rn__poller_ops rn__poller_poll;
 extern const struct rn__poller_ops rn__poller_select;
+extern const struct rn__poller_ops rn__poller_epoll_lt;
 #ifdef RN_IO_URING
 extern const struct rn__poller_ops rn__poller_io_uring;
 #endif

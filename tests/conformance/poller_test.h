@@ -35,6 +35,10 @@
     {                                                                                              \
         case_##ident(&rn__poller_select);                                                          \
     }                                                                                              \
+    RN_TEST(epoll_lt_##ident)                                                                      \
+    {                                                                                              \
+        case_##ident(&rn__poller_epoll_lt);                                                        \
+    }                                                                                              \
     RN_TEST(io_uring_##ident)                                                                      \
     {                                                                                              \
         case_##ident(io_uring_ops());                                                              \

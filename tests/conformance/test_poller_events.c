@@ -1,5 +1,5 @@
 /*
- * test_poller_events.c - poller.h, sentence by sentence: what is reported, and when
+ * test_poller_events.c - poller.h, sentence by sentence: what is reported, and when; wake
  */
 #include "poller_test.h"
 
@@ -428,6 +428,103 @@ POLLER_TEST(the_event_of_the_wait_that_missed_epoll_pwait2_is_reported)
     CHECK_EQ(ev[0].tag, 7);
     ops->close(p);
     close(fd);
+}
+
+/* ---- wake ---- */
+
+#define WAKERS 4
+#define WAKES 500
+
+struct wakers {
+    struct rn__poller *poller;
+    atomic_int waking, seen;
+};
+
+/* Each wake is waited for, so that each needs a wait of its own to end. */
+static void *wake_and_wait(void *arg)
+{
+    struct wakers *w = arg;
+
+    for (int i = 0; i < WAKES; i++) {
+        int mine = atomic_fetch_add(&w->waking, 1) + 1;
+
+        w->poller->ops->wake(w->poller);
+        while (atomic_load(&w->seen) < mine)
+            sched_yield();
+    }
+    return NULL;
+}
+
+static void run_wakers(struct rn__poller *p, int n, rn_time end)
+{
+    struct wakers w = {.poller = p};
+    struct rn__event ev[4];
+    pthread_t t[WAKERS];
+
+    for (int i = 0; i < n; i++)
+        CHECK_EQ(pthread_create(&t[i], NULL, wake_and_wait, &w), 0);
+    while (atomic_load(&w.seen) < n * WAKES) {
+        CHECK_EQ(wait_for(p, end, ev, 4), 0);
+        atomic_store(&w.seen, atomic_load(&w.waking));
+    }
+    for (int i = 0; i < n; i++)
+        CHECK_EQ(pthread_join(t[i], NULL), 0);
+}
+
+POLLER_TEST(wake_from_another_thread_ends_an_endless_wait)
+{
+    struct rn__poller *p = open_poller(ops);
+
+    run_wakers(p, 1, RN__TIME_NEVER);
+    run_wakers(p, 1, rn_after(3600 * RN_SECOND));
+    ops->close(p);
+}
+
+POLLER_TEST(no_wake_of_several_threads_is_lost)
+{
+    struct rn__poller *p = open_poller(ops);
+
+    run_wakers(p, WAKERS, RN__TIME_NEVER);
+    ops->close(p);
+}
+
+POLLER_TEST(wake_before_wait_ends_the_next_wait_and_only_that)
+{
+    struct rn__poller *p = open_poller(ops);
+    struct rn__event ev[4];
+
+    for (int i = 0; i < 5; i++) {
+        for (int k = 0; k < 1 + i * 500; k++)
+            ops->wake(p);
+        CHECK_EQ(wait_for(p, RN__TIME_NEVER, ev, 4), 0);
+        check_never_early(p); /* many wakes are one */
+    }
+    ops->close(p);
+}
+
+POLLER_TEST(wake_takes_no_events_place)
+{
+    struct rn__poller *p = open_poller(ops);
+    struct rn__event ev[1];
+    bool seen[3] = {false};
+    int fds[3], n_seen = 0;
+
+    for (int i = 0; i < 3; i++) {
+        fds[i] = new_eventfd(1);
+        add(p, fds[i], (uint64_t)i);
+        arm(p, fds[i], RN__RD);
+    }
+    for (int turn = 0; n_seen < 3; turn++) {
+        CHECK(turn < 20);
+        ops->wake(p);
+        if (wait_for(p, RN__TIME_NEVER, ev, 1) == 1 && !seen[ev[0].tag]) {
+            seen[ev[0].tag] = true;
+            n_seen++;
+        }
+    }
+    ops->close(p);
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
 }
 
 /* ---- signals and broken waits ---- */

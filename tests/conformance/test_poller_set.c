@@ -1,104 +1,7 @@
 /*
- * test_poller_set.c - poller.h, sentence by sentence: wake, the set of descriptors, many, failures
+ * test_poller_set.c - poller.h, sentence by sentence: the set of descriptors, many, failures
  */
 #include "poller_test.h"
-
-/* ---- wake ---- */
-
-#define WAKERS 4
-#define WAKES 500
-
-struct wakers {
-    struct rn__poller *poller;
-    atomic_int waking, seen;
-};
-
-/* Each wake is waited for, so that each needs a wait of its own to end. */
-static void *wake_and_wait(void *arg)
-{
-    struct wakers *w = arg;
-
-    for (int i = 0; i < WAKES; i++) {
-        int mine = atomic_fetch_add(&w->waking, 1) + 1;
-
-        w->poller->ops->wake(w->poller);
-        while (atomic_load(&w->seen) < mine)
-            sched_yield();
-    }
-    return NULL;
-}
-
-static void run_wakers(struct rn__poller *p, int n, rn_time end)
-{
-    struct wakers w = {.poller = p};
-    struct rn__event ev[4];
-    pthread_t t[WAKERS];
-
-    for (int i = 0; i < n; i++)
-        CHECK_EQ(pthread_create(&t[i], NULL, wake_and_wait, &w), 0);
-    while (atomic_load(&w.seen) < n * WAKES) {
-        CHECK_EQ(wait_for(p, end, ev, 4), 0);
-        atomic_store(&w.seen, atomic_load(&w.waking));
-    }
-    for (int i = 0; i < n; i++)
-        CHECK_EQ(pthread_join(t[i], NULL), 0);
-}
-
-POLLER_TEST(wake_from_another_thread_ends_an_endless_wait)
-{
-    struct rn__poller *p = open_poller(ops);
-
-    run_wakers(p, 1, RN__TIME_NEVER);
-    run_wakers(p, 1, rn_after(3600 * RN_SECOND));
-    ops->close(p);
-}
-
-POLLER_TEST(no_wake_of_several_threads_is_lost)
-{
-    struct rn__poller *p = open_poller(ops);
-
-    run_wakers(p, WAKERS, RN__TIME_NEVER);
-    ops->close(p);
-}
-
-POLLER_TEST(wake_before_wait_ends_the_next_wait_and_only_that)
-{
-    struct rn__poller *p = open_poller(ops);
-    struct rn__event ev[4];
-
-    for (int i = 0; i < 5; i++) {
-        for (int k = 0; k < 1 + i * 500; k++)
-            ops->wake(p);
-        CHECK_EQ(wait_for(p, RN__TIME_NEVER, ev, 4), 0);
-        check_never_early(p); /* many wakes are one */
-    }
-    ops->close(p);
-}
-
-POLLER_TEST(wake_takes_no_events_place)
-{
-    struct rn__poller *p = open_poller(ops);
-    struct rn__event ev[1];
-    bool seen[3] = {false};
-    int fds[3], n_seen = 0;
-
-    for (int i = 0; i < 3; i++) {
-        fds[i] = new_eventfd(1);
-        add(p, fds[i], (uint64_t)i);
-        arm(p, fds[i], RN__RD);
-    }
-    for (int turn = 0; n_seen < 3; turn++) {
-        CHECK(turn < 20);
-        ops->wake(p);
-        if (wait_for(p, RN__TIME_NEVER, ev, 1) == 1 && !seen[ev[0].tag]) {
-            seen[ev[0].tag] = true;
-            n_seen++;
-        }
-    }
-    ops->close(p);
-    for (int i = 0; i < 3; i++)
-        close(fds[i]);
-}
 
 /* ---- add, del, descriptors that come again ---- */
 
@@ -566,9 +469,11 @@ RN_TEST(pollers_are_found_by_their_names)
     CHECK(rn__poller_by_name("kqueue") == NULL);
     CHECK(rn__poller_by_name("") == NULL);
     CHECK(rn__poller_by_name("select") == &rn__poller_select);
+    CHECK(rn__poller_by_name("epoll-lt") == &rn__poller_epoll_lt);
     CHECK(!rn__poller_epoll.needs_arm);
     CHECK(rn__poller_poll.needs_arm);
     CHECK(rn__poller_select.needs_arm);
+    CHECK(rn__poller_epoll_lt.needs_arm);
 }
 
 POLLER_TEST(close_gives_back_every_descriptor_of_its_own)
@@ -622,7 +527,7 @@ static bool open_without(const struct rn__poller_ops *ops, const char *row)
 
 POLLER_TEST(an_open_that_fails_leaves_nothing_to_close)
 {
-    bool epoll = ops == &rn__poller_epoll;
+    bool epoll = strncmp(ops->name, "epoll", 5) == 0;
 
     CHECK(open_without(ops, "eventfd2"));
     CHECK_EQ(open_without(ops, "epoll_create1"), epoll);
@@ -734,6 +639,29 @@ RN_TEST(select_that_would_need_a_high_descriptor_of_its_own_does_not_open)
     while (n > 0)
         close(low[--n]);
     CHECK(before > 0);
+}
+
+/* EPOLLONESHOT disarmed the other direction too: where it cannot be armed again, it is woken. */
+RN_TEST(epoll_lt_that_cannot_arm_says_so_and_strands_nobody)
+{
+    struct rn__poller *p = open_poller(&rn__poller_epoll_lt);
+    int fds[2];
+
+    open_pair(fds);
+    add(p, fds[0], 7);
+    CHECK_OK(rn__sys_fail("epoll_ctl", ENOSPC, 1, 1));
+    CHECK_EQ(p->ops->arm(p, fds[0], RN__RD), -ENOSPC);
+    rn__sys_clear();
+    arm(p, fds[0], BOTH);
+    CHECK_OK(rn__sys_fail("epoll_ctl", ENOMEM, 1, 1));
+    CHECK_EQ(look(p, 7), BOTH | RN__ERR); /* writable; that it is readable is not true */
+    rn__sys_clear();
+    CHECK_EQ(look(p, 7), 0);
+    send_byte(fds[1]);
+    arm(p, fds[0], RN__RD);
+    CHECK_EQ(await(p, 7, RN__RD), RN__RD);
+    p->ops->close(p);
+    close_pair(fds);
 }
 
 /* The kernel ends a multishot poll when it has no place for its completion. */
