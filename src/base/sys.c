@@ -199,6 +199,17 @@ static inline void finish(struct rn__sys_block *b, enum rn__sys_row row, long r,
         bump(b, &s->bytes, (uint64_t)r);
 }
 
+int rn__sys_rule(enum rn__sys_row row, size_t *len)
+{
+    int r = 0;
+
+    if (RN_UNLIKELY(atomic_load_explicit(&rules_set, memory_order_relaxed)))
+        do
+            r = apply_rules(row, len);
+        while (r == -EINTR);
+    return r;
+}
+
 /*
  * One call, whole: rules, clock, kernel, EINTR, counters. `len` is the variable that a rule may cut
  * and `expr` may use. Injected errors take the kernel's place inside the retry loop, so that an

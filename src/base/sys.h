@@ -132,6 +132,10 @@ int rn__sys_short(const char *row, size_t most, unsigned nth, unsigned count);
 void rn__sys_clear(void);
 unsigned rn__sys_hits(void); /* calls that rules have hit since the first of them was set */
 
+/* What the rules say of one that is no system call of its own, but an entry in a ring: -errno, or 0
+ * with *len perhaps cut. */
+int rn__sys_rule(enum rn__sys_row row, size_t *len);
+
 RN__BESIDE int rn__sys_socket(int family, int type, int protocol);
 int rn__sys_socketpair(int family, int type, int protocol, int fds[2]);
 int rn__sys_bind(int fd, const struct sockaddr *sa, socklen_t len);

@@ -84,6 +84,7 @@ void rn__conn_init(rn_conn *c, int fd, bool is_socket, bool is_tcp)
     c->w.drop = rn__conn_drop;
     c->is_socket = is_socket;
     c->is_tcp = is_tcp;
+    atomic_init(&c->by_ops, is_tcp && rn__iowait_transfers());
 }
 
 int rn__conn_new(int fd, bool is_socket, bool is_tcp, rn_conn **ret)
@@ -314,7 +315,8 @@ static inline ssize_t read_once(rn_conn *c, const struct iovec *iov, int n, size
     rn__iowait_clear(&c->w, RN__READ);
     got = try_read(c, iov, n);
     if (RN_LIKELY(got > 0)) {
-        c->drained = c->is_tcp && (size_t)got < room && !(rn__iowait_seen(&c->w) & no_skip);
+        c->emptied = c->is_tcp && (size_t)got < room;
+        c->drained = c->emptied && !(rn__iowait_seen(&c->w) & no_skip);
     } else if (got != -EAGAIN) {
         c->saw_eof = got == 0;
         c->failed |= got < 0;
@@ -335,14 +337,55 @@ int rn__conn_wait_read(rn_conn *c)
     return r;
 }
 
+static inline bool operates(rn_conn *c)
+{
+    return atomic_load_explicit(&c->by_ops, memory_order_relaxed);
+}
+
+/* By the poller, with waiting: -EAGAIN look again, -ENOTSUP nothing was done. That the socket was
+ * emptied is a hint and no promise, for the poller looks before it waits. The latch is cleared only
+ * where no try came before: what was latched since a try must end the wait. */
+static ssize_t receive(rn_conn *c, const struct iovec *iov)
+{
+    bool skipped = c->emptied;
+    ssize_t got;
+
+    c->emptied = false;
+    c->drained = false;
+    if (skipped)
+        rn__iowait_clear(&c->w, RN__READ);
+    if (RN_UNLIKELY(atomic_load_explicit(&c->read_closed, memory_order_acquire)))
+        return 0;
+    got = rn__iowait_transfer(&c->w, RN__READ, iov->iov_base, iov->iov_len, 0, &wait_read);
+    if (got == -ENOTSUP && skipped)
+        return -EAGAIN; /* there was no try yet after which one may wait */
+    if (got > 0) {
+        c->emptied = (size_t)got < iov->iov_len;
+        atomic_store_explicit(&c->stays, true, memory_order_relaxed);
+    } else if (got == 0) {
+        c->saw_eof = true;
+    } else {
+        c->failed |= got != -EAGAIN && got != -ENOTSUP && got != -ETIME && got != -ECANCELED;
+    }
+    return got;
+}
+
 static ssize_t read_some(rn_conn *c, const struct iovec *iov, int n, size_t room)
 {
     for (;;) {
-        ssize_t got = read_once(c, iov, n, room);
+        bool by_ops = n == 1 && operates(c), skip = by_ops && c->emptied;
+        ssize_t got = skip ? -EAGAIN : read_once(c, iov, n, room);
         int r;
 
         if (RN_LIKELY(got != -EAGAIN))
             return got;
+        if (by_ops) {
+            got = receive(c, iov);
+            if (got == -EAGAIN)
+                continue;
+            if (got != -ENOTSUP)
+                return got;
+        }
         r = rn__conn_wait_read(c);
         if (r < 0)
             return r;
@@ -431,6 +474,17 @@ int rn__conn_wait_write(rn_conn *c)
 /* One try with waiting: > 0 bytes, or an error that is final. */
 static ssize_t write_some(rn_conn *c, const struct iovec *iov, int n, int flags)
 {
+    /* Where no coroutine stays, handlers run one after the other on one warm stack, and none of
+     * them should park just to be sent for. */
+    if (n == 1 && operates(c) && atomic_load_explicit(&c->stays, memory_order_relaxed)) {
+        ssize_t sent;
+
+        rn__iowait_clear(&c->w, RN__WRITE);
+        sent = rn__iowait_transfer(&c->w, RN__WRITE, iov->iov_base, iov->iov_len,
+                                   flags | MSG_NOSIGNAL, &wait_write);
+        if (sent != -EAGAIN && sent != -ENOTSUP)
+            return sent;
+    }
     for (;;) {
         ssize_t sent;
         int r;

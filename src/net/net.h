@@ -61,6 +61,9 @@ struct rn_conn {
     bool has_path;           /* [C] bound to a path that the close removes */
     bool resting;            /* [reader] a handler waits for it to become readable */
     bool drained;            /* [reader] the last read left nothing, and no edge came since */
+    atomic_bool by_ops;      /* the poller reads and writes, until the first zerocopy */
+    bool emptied;            /* [reader] by_ops: the last read got less than it asked for: a hint */
+    atomic_bool stays;       /* by_ops: a coroutine stays with it, and parks at each read: a hint */
     bool saw_eof;            /* [reader] */
     bool failed;             /* [A-ish] a read or write met an error of the kernel's: no linger */
     bool reset_on_close;     /* [A-ish] rn_set_linger 0: no linger */

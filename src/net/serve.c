@@ -104,6 +104,7 @@ int rn_go_when_readable(rn_conn *conn, rn_handler fn, void *arg)
     conn->handler = fn;
     conn->handler_arg = arg;
     conn->resting = true;
+    atomic_store_explicit(&conn->stays, false, memory_order_relaxed);
     if (rn__conn_pending(conn) > 0 || conn->read_closed || has_input_left(conn))
         r = start_handler(conn, rn__proc());
     else

@@ -180,6 +180,8 @@ static ssize_t send_with_turn(struct sending *s, const void *buf, size_t len)
                                                       sizeof on) == 0
                           ? ON
                           : OFF;
+    /* A notice would wake a receive of the poller's over and over. */
+    atomic_store_explicit(&c->by_ops, false, memory_order_relaxed);
     r = send_all(s, buf, len);
     if (r == 0) {
         r = wait_notices(s);

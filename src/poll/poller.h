@@ -17,8 +17,7 @@
  *     needs_del says so: the poller keeps books by descriptor, or holds the file open.
  *   - wake makes the current or the next wait return; any thread, any number of times.
  *
- * A later poller that completes operations instead of reporting readiness (io_uring) adds `submit`
- * beside these; nothing here may assume that there is none.
+ * A poller may also carry out operations (`submit`), which complete within wait and are no events.
  */
 #ifndef RN_POLL_POLLER_H
 #define RN_POLL_POLLER_H
@@ -38,6 +37,7 @@
 /* How to add. */
 #define RN__ADD_PLAIN 0U
 #define RN__ADD_SHARED 1U /* a listener that several pollers watch: wake one of them */
+#define RN__ADD_LATER 2U  /* operations come first: where `submit` is, watched from the first arm */
 
 /* Never reported; add refuses it. */
 #define RN__TAG_WAKE UINT64_MAX
@@ -45,6 +45,18 @@
 struct rn__event {
     uint64_t tag;
     unsigned bits; /* directions and flags */
+};
+
+/* A receive into buf or a send from it, on a socket. From submit until `done` is called it is the
+ * poller's, and the buffer the kernel's. */
+struct rn__op {
+    void (*done)(struct rn__op *op); /* within wait; it must not call the poller */
+    void *buf;
+    size_t len;
+    int fd;
+    int flags; /* MSG_* */
+    bool send;
+    int result; /* once done: bytes, or -errno; -ECANCELED by cancel, or the end of the ring */
 };
 
 struct rn__poller;
@@ -68,6 +80,11 @@ struct rn__poller_ops {
      * -errno are the poller's own end (-EBADF, -EINVAL). */
     int (*wait)(struct rn__poller *p, rn_time until, struct rn__event *ev, int max);
     void (*wake)(struct rn__poller *p);
+    /* Both NULL where it only reports readiness. Nothing was begun where submit fails: -ENOTSUP
+     * this kernel does not; -EAGAIN not now; or as send or recv. cancel asks, false where it could
+     * not (try again): done comes in either case, by a later wait. */
+    int (*submit)(struct rn__poller *p, struct rn__op *op);
+    bool (*cancel)(struct rn__poller *p, struct rn__op *op);
 };
 
 /* Each implementation starts with this. */

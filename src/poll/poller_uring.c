@@ -1,5 +1,5 @@
 /*
- * poller_uring.c - io_uring, as a poller of readiness: one multishot poll for each descriptor
+ * poller_uring.c - io_uring: one multishot poll for each descriptor, and operations
  *
  * A multishot poll completes at each edge, as edge-triggered epoll reports it, and all calls but
  * wake and del are entries in a ring that the next wait submits: an add costs no system call of its
@@ -16,6 +16,10 @@
  * the descriptor was taken out meets another serial. Urgent data cannot be told: the kernel
  * completes with what the socket was woken for, and for ordinary data that names POLLPRI too.
  *
+ * Operations (submit) are entries too, so that many share one system call. They need
+ * DEFER_TASKRUN: then the kernel touches a buffer while the thread is in io_uring_enter, and else
+ * only from a helper of its own, which close ends: so it may come with operations under way.
+ *
  * The ring belongs to the thread that first waits (SINGLE_ISSUER, DEFER_TASKRUN, where the kernel
  * has them): it starts disabled, for open may be called on another.
  */
@@ -31,10 +35,13 @@
 #define ENTRIES 256
 #define COMPLETIONS 4096
 #define FIRST_ROOM 64
+#define MOST_BYTES 0x7ffff000 /* of a call, as the kernel has it */
 
-/* user_data: descriptor << 32 | serial, or one of these, which no descriptor makes. */
+/* user_data: descriptor << 32 | serial; or the address of an operation, marked; or one of these,
+ * which neither makes. */
 #define DATA_WAKE UINT64_MAX
 #define DATA_NONE (UINT64_MAX - 1)
+#define DATA_OP (UINT64_C(1) << 63)
 
 struct slot {
     uint64_t tag;
@@ -42,12 +49,14 @@ struct slot {
     bool used;
     bool pending; /* on the list of those to submit */
     bool shared;
+    bool later; /* not watched yet */
 };
 
 struct poller {
     struct rn__poller base;
     struct io_uring ring;
     bool enabled;
+    bool operates;
     bool wake_pending; /* the wake descriptor's poll is to be submitted */
     int wake_fd;
     struct slot *slots; /* by descriptor; room of them */
@@ -61,7 +70,7 @@ static struct poller *self(struct rn__poller *p)
 }
 
 /* The newest flags that this kernel knows. */
-static int setup(struct io_uring *ring)
+static int setup(struct poller *p)
 {
     static const unsigned flags[] = {
         IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, /* Linux 6.1 */
@@ -76,7 +85,8 @@ static int setup(struct io_uring *ring)
             .cq_entries = COMPLETIONS,
         };
 
-        r = rn__sys_io_uring_setup(ENTRIES, &params, ring);
+        r = rn__sys_io_uring_setup(ENTRIES, &params, &p->ring);
+        p->operates = r == 0 && i == 0;
     }
     return r;
 }
@@ -93,7 +103,7 @@ static int uring_open(struct rn__poller **ret)
     r = p->wake_fd = rn__sys_eventfd2(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (r < 0)
         goto fail_free;
-    r = setup(&p->ring);
+    r = setup(p);
     if (r < 0)
         goto fail_close;
     *ret = &p->base;
@@ -109,7 +119,13 @@ fail_free:
 static void uring_close(struct rn__poller *poller)
 {
     struct poller *p = self(poller);
+    struct io_uring_sync_cancel_reg all = {
+        .flags = IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_ANY, .timeout = {.tv_sec = 1}};
 
+    /* A kernel's helper may be inside one (io-wq). Helpers of a thread that has ended have, too;
+     * then the kernel refuses this. */
+    if (p->operates)
+        (void)rn__sys_io_uring_register(p->ring.ring_fd, IORING_REGISTER_SYNC_CANCEL, &all, 1);
     io_uring_queue_exit(&p->ring);
     (void)rn__sys_close(p->wake_fd);
     rn__free(p->slots);
@@ -170,15 +186,22 @@ static int uring_add(struct rn__poller *poller, int fd, uint64_t tag, unsigned h
     s->serial++;
     s->used = true;
     s->shared = how == RN__ADD_SHARED;
-    submit_later(p, fd);
+    s->later = how == RN__ADD_LATER && p->operates;
+    if (!s->later)
+        submit_later(p, fd);
     return 0;
 }
 
 static int uring_arm(struct rn__poller *poller, int fd, unsigned dirs)
 {
-    (void)poller;
-    (void)fd;
+    struct poller *p = self(poller);
+    struct slot *s = slot_of(p, fd);
+
     (void)dirs;
+    if (s != NULL && s->later) {
+        s->later = false;
+        submit_later(p, fd);
+    }
     return 0;
 }
 
@@ -254,7 +277,7 @@ static void uring_del(struct rn__poller *poller, int fd)
     if (s == NULL)
         return;
     s->used = false;
-    if (s->pending) /* and queue_pending takes it off the list */
+    if (s->pending || s->later) /* and queue_pending takes it off the list */
         return;
     sqe = entry(p);
     if (sqe == NULL)
@@ -263,6 +286,49 @@ static void uring_del(struct rn__poller *poller, int fd)
     io_uring_prep_cancel64(sqe, data_of(p, fd), 0);
     io_uring_sqe_set_data64(sqe, DATA_NONE);
     (void)rn__sys_io_uring_enter(&p->ring, false, NULL);
+}
+
+/* ---- operations ---- */
+
+static uint64_t data_of_op(const struct rn__op *op)
+{
+    return (uint64_t)(uintptr_t)op | DATA_OP;
+}
+
+static int uring_submit(struct rn__poller *poller, struct rn__op *op)
+{
+    struct poller *p = self(poller);
+    size_t len = op->len < MOST_BYTES ? op->len : MOST_BYTES;
+    struct io_uring_sqe *sqe;
+    int r;
+
+    if (!p->operates)
+        return -ENOTSUP;
+    r = rn__sys_rule(op->send ? RN__SYS_send : RN__SYS_recv, &len);
+    if (r < 0)
+        return r;
+    sqe = entry(p);
+    if (sqe == NULL)
+        return -EAGAIN;
+    if (op->send) {
+        io_uring_prep_send(sqe, op->fd, op->buf, len, op->flags);
+    } else {
+        io_uring_prep_recv(sqe, op->fd, op->buf, len, op->flags);
+        sqe->ioprio = IORING_RECVSEND_POLL_FIRST; /* who comes here has seen it empty */
+    }
+    io_uring_sqe_set_data64(sqe, data_of_op(op));
+    return 0;
+}
+
+static bool uring_cancel(struct rn__poller *poller, struct rn__op *op)
+{
+    struct io_uring_sqe *sqe = entry(self(poller));
+
+    if (sqe == NULL)
+        return false;
+    io_uring_prep_cancel64(sqe, data_of_op(op), 0);
+    io_uring_sqe_set_data64(sqe, DATA_NONE);
+    return true;
 }
 
 /* ---- waiting ---- */
@@ -296,7 +362,16 @@ static bool take(struct poller *p, const struct io_uring_cqe *cqe, struct rn__ev
         p->wake_pending |= !(cqe->flags & IORING_CQE_F_MORE);
         return false;
     }
-    s = cqe->user_data == DATA_NONE ? NULL : slot_of(p, fd);
+    if (cqe->user_data == DATA_NONE)
+        return false;
+    if (cqe->user_data & DATA_OP) {
+        struct rn__op *op = (struct rn__op *)(uintptr_t)(cqe->user_data & ~DATA_OP);
+
+        op->result = cqe->res;
+        op->done(op);
+        return false;
+    }
+    s = slot_of(p, fd);
     if (s == NULL || s->serial != (uint32_t)cqe->user_data || cqe->res == -ECANCELED)
         return false;
     if (!(cqe->flags & IORING_CQE_F_MORE)) {
@@ -360,4 +435,6 @@ const struct rn__poller_ops rn__poller_io_uring = {
     .del = uring_del,
     .wait = uring_wait,
     .wake = uring_wake,
+    .submit = uring_submit,
+    .cancel = uring_cancel,
 };

@@ -263,7 +263,7 @@ struct rn__proc *rn__iowait_rebalance(struct rn__iowait *w)
     return best;
 }
 
-static int settle(struct rn__iowait *w, struct rn__proc *p)
+static int settle(struct rn__iowait *w, struct rn__proc *p, unsigned how)
 {
     struct rn__proc *none = NULL;
     int r;
@@ -272,7 +272,7 @@ static int settle(struct rn__iowait *w, struct rn__proc *p)
         return 0;
     if (!atomic_compare_exchange_strong(&w->home, &none, p))
         return 0;
-    r = p->poller->ops->add(p->poller, w->fd, tag_of(w), w->how);
+    r = p->poller->ops->add(p->poller, w->fd, tag_of(w), how);
     if (r < 0) {
         atomic_store(&w->home, NULL);
         wake_both(w); /* who came meanwhile, and took it for settled, must see for itself */
@@ -300,18 +300,30 @@ void rn__iowait_leave_home(struct rn__iowait *w)
     wake_both(w); /* a writer elsewhere must find its new home */
 }
 
-/* A published waiter's needs, on home: the one-shot arm, and a timer no later than its deadline. */
-static int serve_waiter(struct rn__iowait *w, struct rn__proc *p, int dir)
+/* A timer no later than the deadline, on home. */
+static int serve_deadline(struct rn__iowait *w, struct rn__proc *p, int dir)
 {
     rn_time at = atomic_load(&w->deadline[dir]);
+
+    if (at == 0 ||
+        (rn__timer_armed(&w->timer[dir]) && rn__heap_at(&p->timers, &w->timer[dir]) <= at))
+        return 0;
+    return rn__heap_set(&p->timers, &w->timer[dir], at);
+}
+
+static bool wants_arm(const struct rn__proc *p)
+{
+    return p->poller->ops->needs_arm || p->poller->ops->submit != NULL;
+}
+
+/* A published waiter's needs, on home: the arm, where the poller has one, and a timer. */
+static int serve_waiter(struct rn__iowait *w, struct rn__proc *p, int dir)
+{
     int r = 0;
 
-    if (p->poller->ops->needs_arm && !w->unarmed)
+    if (wants_arm(p) && !w->unarmed)
         r = p->poller->ops->arm(p->poller, w->fd, w->merged ? w->fd_dirs : bit_of[dir]);
-    if (r == 0 && at != 0 &&
-        (!rn__timer_armed(&w->timer[dir]) || rn__heap_at(&p->timers, &w->timer[dir]) > at))
-        r = rn__heap_set(&p->timers, &w->timer[dir], at);
-    return r;
+    return r < 0 ? r : serve_deadline(w, p, dir);
 }
 
 static void free_here(struct rn__iowait *w, struct rn__proc *p)
@@ -433,7 +445,7 @@ int rn__iowait_wait(struct rn__iowait *w, int dir, const struct rn__wait_kind *w
 
     if (rn__is_cancelled(co))
         return -ECANCELED;
-    r = settle(w, p);
+    r = settle(w, p, w->how);
     if (r < 0)
         return r;
     if (!atomic_compare_exchange_strong(&w->state[dir], &s, self)) {
@@ -444,7 +456,7 @@ int rn__iowait_wait(struct rn__iowait *w, int dir, const struct rn__wait_kind *w
      * us in the word. */
     home = atomic_load(&w->home);
     r = rn__iowait_check(w, dir);
-    if (r == 0 && (p->poller->ops->needs_arm || atomic_load(&w->deadline[dir]) != 0)) {
+    if (r == 0 && (wants_arm(p) || atomic_load(&w->deadline[dir]) != 0)) {
         if (home == p)
             r = serve_waiter(w, p, dir);
         else
@@ -459,11 +471,93 @@ int rn__iowait_wait(struct rn__iowait *w, int dir, const struct rn__wait_kind *w
     return rn__iowait_check(w, dir);
 }
 
+/* ---- operations of the poller ---- */
+
+struct transfer {
+    struct rn__op op;
+    struct rn__iowait *w;
+    struct rn__coro *alone; /* parked until it is done, whatever happens */
+    int dir;
+    bool is_done;
+};
+
+static const struct rn__wait_kind wait_kernel = {.name = "kernel to let go"};
+
+static void transfer_done(struct rn__op *op)
+{
+    struct transfer *t = RN_CONTAINER(op, struct transfer, op);
+
+    t->is_done = true;
+    if (t->alone != NULL)
+        rn__ready(t->alone);
+    else
+        latch(t->w, t->dir);
+}
+
+/* Woken by something else: the buffer is the kernel's until it says so. It may have been faster. */
+static void take_back(struct transfer *t, struct rn__proc *p)
+{
+    while (!t->is_done && !p->poller->ops->cancel(p->poller, &t->op))
+        rn_yield();
+    if (t->is_done)
+        return;
+    t->alone = p->current;
+    rn__park(&wait_kernel, t->w);
+}
+
+ssize_t rn__iowait_transfer(struct rn__iowait *w, int dir, void *buf, size_t len, int flags,
+                            const struct rn__wait_kind *why)
+{
+    struct rn__proc *p = rn__proc();
+    uintptr_t self = (uintptr_t)p->current, s = RN__IO_IDLE;
+    struct transfer t = {
+        .op = {.done = transfer_done, .buf = buf, .len = len, .fd = w->fd, .flags = flags},
+        .w = w,
+        .dir = dir,
+    };
+    int r;
+
+    if (rn__is_cancelled(p->current))
+        return -ECANCELED;
+    r = settle(w, p, RN__ADD_LATER);
+    if (r < 0 || home_of(w) != p)
+        return r < 0 ? r : -ENOTSUP;
+    if (!atomic_compare_exchange_strong(&w->state[dir], &s, self))
+        return -EAGAIN;
+    /* Published, as in rn__iowait_wait. */
+    t.op.send = dir == RN__WRITE;
+    r = rn__iowait_check(w, dir);
+    if (r == 0)
+        r = serve_deadline(w, p, dir);
+    if (r == 0)
+        r = p->poller->ops->submit(p->poller, &t.op);
+    if (r < 0) {
+        if (!atomic_compare_exchange_strong(&w->state[dir], &self, RN__IO_IDLE))
+            rn__park(why, w); /* somebody has readied us */
+        return r == -EAGAIN ? -ENOTSUP : r;
+    }
+    rn__park(why, w);
+    take_back(&t, p);
+    if (t.op.result >= 0)
+        return t.op.result;
+    r = rn__is_cancelled(p->current) ? -ECANCELED : rn__iowait_check(w, dir);
+    if (t.op.result == -ECANCELED || t.op.result == -EINTR || t.op.result == -EAGAIN)
+        return r < 0 ? r : -EAGAIN;
+    return t.op.result;
+}
+
+bool rn__iowait_transfers(void)
+{
+    struct rn__proc *p = rn__proc();
+
+    return p != NULL && p->poller->ops->submit != NULL;
+}
+
 int rn__iowait_rest(struct rn__iowait *w, void (*rest)(struct rn__iowait *w))
 {
     struct rn__proc *p = rn__proc();
     uintptr_t s = RN__IO_IDLE;
-    int r = settle(w, p);
+    int r = settle(w, p, w->how);
 
     if (r < 0)
         return r;

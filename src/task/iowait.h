@@ -84,6 +84,14 @@ int rn__iowait_wait(struct rn__iowait *w, int dir, const struct rn__wait_kind *w
 /* Does a wait end only for what is new? Else what has been ready all along ends it too. */
 bool rn__iowait_has_edges(void);
 
+/* Receives into buf, or sends from it, by the poller: parks until that is done, and no longer needs
+ * the buffer when it returns. Bytes, or -errno; -ECANCELED, -ETIME, and nothing was moved; -EAGAIN
+ * something else has happened: look again. -ENOTSUP: not by this poller, not on this P, or not now:
+ * call the kernel, and wait. The latch is the caller's to clear. */
+bool rn__iowait_transfers(void); /* whether it is worth asking */
+ssize_t rn__iowait_transfer(struct rn__iowait *w, int dir, void *buf, size_t len, int flags,
+                            const struct rn__wait_kind *why);
+
 /* interrupt for the wait kinds whose object is a struct rn__iowait. */
 bool rn__iowait_interrupt(struct rn__coro *co);
 

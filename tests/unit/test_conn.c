@@ -189,6 +189,41 @@ RN_CORO_TEST(read_deadline_leaves_conn_usable)
     rn_close(b);
 }
 
+#define STREAM 400
+
+static void write_stream(void *arg)
+{
+    for (int i = 0; i < STREAM; i++) {
+        unsigned char c = (unsigned char)i;
+
+        if (i % 3 == 0)
+            CHECK_OK(rn_sleep((i % 7) * 20 * RN_MICROSECOND));
+        CHECK_EQ(rn_write(arg, &c, 1), 1);
+    }
+}
+
+/* Where the poller reads, the bytes that come just when it gives up are still the reader's. */
+RN_CORO_TEST(reads_that_time_out_now_and_then_lose_nothing)
+{
+    unsigned char buf[4];
+    rn_conn *a, *b;
+    int seen = 0;
+
+    rntest_pair(&a, &b);
+    CHECK_OK(rn_go(write_stream, b));
+    for (int turn = 0; seen < STREAM; turn++) {
+        ssize_t n;
+
+        rn_set_read_deadline(a, rn_after((1 + turn % 8) * 15 * RN_MICROSECOND));
+        n = rn_read(a, buf, sizeof buf);
+        CHECK(n > 0 || n == -ETIME);
+        for (ssize_t i = 0; i < n; i++)
+            CHECK_EQ(buf[i], (unsigned char)seen++);
+    }
+    rn_close(a);
+    rn_close(b);
+}
+
 RN_CORO_TEST(a_past_deadline_fails_even_where_data_is_there)
 {
     rn_conn *a, *b;
