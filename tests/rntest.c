@@ -211,6 +211,9 @@ int main(int argc, char **argv)
     bool list = false, no_fork = false;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
+    /* A shell's background job ignores them, and what is ignored is inherited. */
+    signal(SIGINT, SIG_DFL);
+    signal(SIGQUIT, SIG_DFL);
     for (; argc > 1 && argv[1][0] == '-'; argc--, argv++) {
         if (strcmp(argv[1], "-l") == 0)
             list = true;

@@ -121,8 +121,8 @@ RN_API int rn_http_serve_listener(rn_http_server *server, rn_listener *ln);
  * rn_http_serve_conn - answer the requests of one connection, until it is closed
  *   conn    connection; belongs to the server from here on
  *   server  a rn_http_server, as rn_handler has it
- * Effects: may switch coroutines, and returns when the connection rests, too. Source:
- * src/http/server.c
+ * Effects: may switch coroutines, and returns when the connection rests, too.
+ * Source: src/http/server.c
  */
 RN_API void rn_http_serve_conn(rn_conn *conn, void *server);
 

@@ -241,6 +241,7 @@ static int handle(struct rn__exchange *x, size_t head_len)
     x->server->fn(&x->w, &x->r, x->server->arg);
     if (!x->hijacked) {
         rn__response_end(x);
+        x->close |= x->w.error != 0; /* half an answer */
         if (!x->r.body_ended) {
             bool ended = !x->close && rn__body_is_short(x) && rn__out_flush(x, 0) == 0 &&
                          rn__body_drain(x);

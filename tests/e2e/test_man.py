@@ -98,7 +98,7 @@ def public_functions():
     for header in sorted(os.listdir(HEADERS)):
         text = read(os.path.join(HEADERS, header))
         for m in re.finditer(r"/\*\n((?: \*[^/].*\n)+) \*/\nRN_API [^;]*?\b(rn_\w+)\(([^;]*)\);", text):
-            yield m.group(1), m.group(2), m.group(3)
+            yield m.group(1), m.group(2), re.sub(r"\)\s*__attribute__.*", "", m.group(3), flags=re.S)
 
 
 def refused(old, new, line, message):

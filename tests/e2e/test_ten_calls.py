@@ -31,9 +31,10 @@ def run(command, times):
     command = re.sub(r"\b(timeout|sleep) (\d+)", lambda m: f"{m[1]} {int(m[2]) * times}", command)
     command = command.replace("build/", BUILD + "/")
     p = subprocess.Popen(["bash", "-c", command], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                         stderr=subprocess.STDOUT, text=True, start_new_session=True)
+                         stderr=subprocess.PIPE, text=True, start_new_session=True)
     try:
-        return p.communicate(timeout=LIMIT)[0]
+        # Apart: one's words must not come in the middle of another's line.
+        return "\n".join(p.communicate(timeout=LIMIT))
     except subprocess.TimeoutExpired:
         return ""
     finally:

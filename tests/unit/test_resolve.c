@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <poll.h>
 #include <sys/mount.h>
 
 #include "base/sys.h"
@@ -266,7 +267,8 @@ RN_TEST(a_dial_does_not_wait_for_libc_beyond_its_deadline_or_cancel)
     sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     CHECK_EQ(bind(fd, (struct sockaddr *)&sin, sizeof sin), 0);
     CHECK_EQ(rn_run(&(rn_run_options){.procs = 1}, ask_a_silent_server, NULL), 0);
-    /* It was asked. */
+    /* It was asked; by a thread that may be slower than all of this. */
+    CHECK_EQ(poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 15000), 1);
     CHECK(recv(fd, path, sizeof path, MSG_DONTWAIT | MSG_TRUNC) > 12);
     _exit(0); /* not at the end of libc's patience */
 }
