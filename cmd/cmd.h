@@ -9,6 +9,7 @@
 /* Exit codes: 0 done, 1 failed at run time, 2 called wrongly. */
 enum { CMD_OK = 0, CMD_FAILED = 1, CMD_USAGE = 2 };
 
+int cmd_doctor(int argc, char **argv);
 int cmd_echo(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 
