@@ -90,8 +90,8 @@ static void uninitialised(void *arg)
 
 KEEP static void write_shared(void)
 {
-    for (int i = 0; i < 1000; i++)
-        shared++; /* MARK race */
+    for (int i = 0; i < 1000; i++, shared++) /* MARK race */
+        ;
 }
 
 static void racer(void *arg)
