@@ -184,10 +184,9 @@ int rn__conn_enter_read(rn_conn *c)
     return r;
 }
 
-int rn__conn_enter_write(rn_conn *c)
+int rn__conn_take_turn(rn_conn *c)
 {
     uint32_t gate = atomic_load_explicit(&c->gate, memory_order_relaxed);
-    int r;
 
     rn__check_stack();
     if (RN_UNLIKELY(rn__self() == NULL))
@@ -198,9 +197,21 @@ int rn__conn_enter_write(rn_conn *c)
     while (!atomic_compare_exchange_weak(&c->gate, &gate, gate + RN__GATE_WRITER));
     if (RN_UNLIKELY(gate >= RN__GATE_WRITER))
         rn__turns_wait(&c->turns, &wait_write_turn);
-    r = c->write_error;
-    if (RN_LIKELY(r == 0))
-        r = rn__iowait_check(&c->w, RN__WRITE);
+    return 0;
+}
+
+int rn__conn_may_write(rn_conn *c)
+{
+    return RN_UNLIKELY(c->write_error != 0) ? c->write_error : rn__iowait_check(&c->w, RN__WRITE);
+}
+
+int rn__conn_enter_write(rn_conn *c)
+{
+    int r = rn__conn_take_turn(c);
+
+    if (RN_UNLIKELY(r < 0))
+        return r;
+    r = rn__conn_may_write(c);
     if (RN_UNLIKELY(r < 0))
         rn__conn_leave(c, RN__GATE_WRITER);
     return r;

@@ -102,13 +102,14 @@ static int push_by_buffer(struct rn__copy *k, struct rn__piece *p)
 int rn__copy_deliver(struct rn__copy *k, struct rn__piece *p)
 {
     rn_conn *dst = k->dst;
-    int r = rn__conn_enter_write(dst);
+    int r = rn__conn_take_turn(dst);
 
-    if (r < 0) {
+    if (r < 0) { /* it is being closed */
         k->report.lost += (int64_t)(p->len - p->done);
         return (int)rn__copy_fail(k, RN_COPY_DST, r);
     }
-    r = push(k, p);
+    r = rn__conn_may_write(dst);
+    r = r < 0 ? (int)rn__copy_fail(k, RN_COPY_DST, r) : push(k, p);
     if (RN_UNLIKELY(r < 0) && p->buf == NULL && rn__splice_refused(r)) {
         k->never_splices = true;
         k->report.failed = RN_COPY_NEITHER;

@@ -217,6 +217,8 @@ RN_CORO_TEST(deadlines_of_both_ends_hold)
     CHECK_EQ(rn_copy(c.dst, c.src, &c.report), -ETIME);
     CHECK_EQ(c.report.failed, RN_COPY_DST);
     CHECK_EQ(c.report.lost, 1);
+    rn_set_write_deadline(c.dst, 0);
+    CHECK_EQ(rn_write(c.dst, "x", 1), -ETIME); /* there is a hole: poisoned */
     close_chain(&c);
 
     open_stuck(&c, &f, "tcp", "tcp");
