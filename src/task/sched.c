@@ -228,6 +228,8 @@ static void poll_events(struct rn__proc *p, rn_time until)
     int n = p->poller->ops->wait(p->poller, until, p->events, RN__EVENTS);
 
     RN_ASSERT(n >= 0);
+    if (until > 0) /* it slept: what the events start sets its deadlines by the clock */
+        p->now = rn_now();
     rn__stat_add(&p->stats.polls, 1);
     rn__stat_add(&p->stats.events, (uint64_t)n);
     for (int i = 0; i < n; i++)
@@ -350,7 +352,7 @@ static bool spin(struct rn__proc *p)
 
 static void idle(struct rn__proc *p)
 {
-    rn_time until = rn__heap_next(&p->timers);
+    rn_time until = rn__heap_next(&p->timers), from = p->now;
 
     if (p->spins && spin(p))
         return;
@@ -368,7 +370,7 @@ static void idle(struct rn__proc *p)
         atomic_fetch_sub(&p->rt->idle, 1);
     p->next_poll = 0; /* looked just now: what was found is served first */
     p->spins = atomic_load_explicit(&p->inbox, memory_order_relaxed) != NULL &&
-               rn_now() < p->now + 2 * RN__SPIN;
+               p->now < from + 2 * RN__SPIN;
 }
 
 /* Nothing has run for a while. Said before looking at the others, as they do: so the last one sees

@@ -467,6 +467,41 @@ RN_CORO_TEST(a_slow_head_is_answered_408_and_an_idle_connection_closed)
     end_site(s);
 }
 
+struct far_conn {
+    rn_conn *conn;
+    rn_http_server *server;
+};
+
+static void serve_far(void *arg)
+{
+    struct far_conn *far = arg;
+
+    rn_http_serve_conn(far->conn, far->server);
+}
+
+/* Its P slept meanwhile, longer than a head may take. */
+RN_CORO_TEST(a_head_in_two_pieces_has_all_of_its_time_after_a_long_rest)
+{
+    rn_http_server_options o = {.head_ns = 1200 * MS};
+    struct site s = {.len = 0};
+    struct far_conn far;
+
+    CHECK_OK(rn_http_server_new(&o, answer_by_path, NULL, &far.server));
+    rntest_pair(&s.client, &far.conn);
+    rn_set_deadline(s.client, rn_after(15 * RN_SECOND));
+    CHECK_OK(rn_go_with(&(rn_go_options){.proc = 3 - rn_proc_id()}, serve_far, &far));
+    say(&s, GET("/one"));
+    hear(&s, "this is /one\n");
+    rn_sleep(2200 * MS);
+    say(&s, "GET /two HTTP/1.1\r\n");
+    rn_sleep(10 * MS);
+    say(&s, "Host: x\r\nConnection: close\r\n\r\n");
+    CHECK_HAS(hear(&s, NULL), "this is /two\n");
+    rn_close(s.client);
+    rn_sleep(20 * MS);
+    rn_http_server_free(far.server);
+}
+
 /* Whatever allocation fails, there is an answer, or the connection is closed. */
 RN_CORO_TEST_ON(without_memory_connections_end_and_nothing_is_lost, 1)
 {
