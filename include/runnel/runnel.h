@@ -4,6 +4,7 @@
 #ifndef RUNNEL_RUNNEL_H
 #define RUNNEL_RUNNEL_H
 
+#include <runnel/admin.h>
 #include <runnel/ancillary.h>
 #include <runnel/base.h>
 #include <runnel/bufio.h>
@@ -16,6 +17,7 @@
 #include <runnel/process.h>
 #include <runnel/resolve.h>
 #include <runnel/sockopt.h>
+#include <runnel/stats.h>
 #include <runnel/sync.h>
 #include <runnel/task.h>
 

@@ -39,7 +39,7 @@ static const struct row_kind kinds[RN__SYS_COUNT] = {
 };
 
 static struct rn__sys_block shared_block = {.shared = true};
-static _Thread_local struct rn__sys_block *own_block;
+static _Thread_local __attribute__((unused)) struct rn__sys_block *own_block;
 
 struct rule {
     int row;
@@ -152,6 +152,11 @@ static __attribute__((noinline, cold)) int apply_rules(enum rn__sys_row row, siz
     return r;
 }
 
+#ifdef RN_NO_STATS
+#define block_of_thread() NULL
+#define begin(b, row) ((void)(b), (rn_time)0)
+#define finish(b, row, r, start) ((void)(start))
+#else
 static void bump(const struct rn__sys_block *b, _Atomic uint64_t *counter, uint64_t by)
 {
     if (RN_UNLIKELY(b->shared))
@@ -161,15 +166,39 @@ static void bump(const struct rn__sys_block *b, _Atomic uint64_t *counter, uint6
                               memory_order_relaxed);
 }
 
+/* The first error of a kind takes a place in the row; only the shared block has more than one
+ * thread that may want it. */
+static __attribute__((noinline, cold)) void count_kind(const struct rn__sys_block *b,
+                                                       struct rn__sys_stat *s, int error)
+{
+    for (int i = 0; i < RN__SYS_KINDS; i++) {
+        int there = 0;
+
+        if (atomic_compare_exchange_strong(&s->kinds[i].error, &there, error) || there == error) {
+            bump(b, &s->kinds[i].n, 1);
+            return;
+        }
+    }
+}
+
 static __attribute__((noinline)) void count_failure(struct rn__sys_block *b, enum rn__sys_row row,
                                                     long r)
 {
     struct rn__sys_stat *s = &b->rows[row];
 
-    if (r == -EAGAIN)
+    if (r == -EAGAIN) {
         bump(b, &s->again, 1);
-    else if (r != -EINPROGRESS)
+    } else if (r != -EINPROGRESS) {
         bump(b, &s->errors, 1);
+        count_kind(b, s, (int)-r);
+    }
+}
+
+static __attribute__((noinline, cold)) void add_sample(const struct rn__sys_block *b,
+                                                       struct rn__sys_stat *s, uint64_t ns)
+{
+    rn__hist_add(&s->latency, ns);
+    bump(b, &s->sampled_ns, ns);
 }
 
 static inline struct rn__sys_block *block_of_thread(void)
@@ -192,12 +221,13 @@ static inline void finish(struct rn__sys_block *b, enum rn__sys_row row, long r,
     struct rn__sys_stat *s = &b->rows[row];
 
     if (RN_UNLIKELY(start != 0))
-        rn__hist_add(&s->latency, (uint64_t)(rn_now() - start));
+        add_sample(b, s, (uint64_t)(rn_now() - start));
     if (RN_UNLIKELY(r < 0))
         count_failure(b, row, r);
     else if (kinds[row].bytes)
         bump(b, &s->bytes, (uint64_t)r);
 }
+#endif
 
 int rn__sys_rule(enum rn__sys_row row, size_t *len)
 {
@@ -575,6 +605,9 @@ int rn__sys_openat2(int dir, const char *path, int flags, unsigned long long res
 /* clang-format off */
 int rn__sys_pipe2(int fds[2], int flags)
 { SIMPLE(pipe2, pipe2(fds, flags)); }
+
+int rn__sys_memfd_create(const char *name, unsigned flags)
+{ SIMPLE(memfd_create, memfd_create(name, flags)); }
 
 int rn__sys_kill(pid_t pid, int sig)
 { SIMPLE(kill, kill(pid, sig)); }

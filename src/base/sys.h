@@ -88,6 +88,7 @@
     X(pidfd_send_signal, 1, 0)                                                                     \
     X(kill, 1, 0)                                                                                  \
     X(waitid, 1, 0)                                                                                \
+    X(memfd_create, 1, 0)                                                                          \
     X(clone, 1, 0)
 
 enum rn__sys_row {
@@ -97,11 +98,21 @@ enum rn__sys_row {
         RN__SYS_COUNT
 };
 
+/* The first few kinds of error that a row met; further ones are in `errors` only. */
+#define RN__SYS_KINDS 6
+
+struct rn__sys_kind {
+    _Atomic int error; /* positive errno; 0: not taken yet */
+    _Atomic uint64_t n;
+};
+
 struct rn__sys_stat {
     _Atomic uint64_t calls;
     _Atomic uint64_t errors; /* EAGAIN and EINPROGRESS are not errors */
     _Atomic uint64_t again;
     _Atomic uint64_t bytes;
+    _Atomic uint64_t sampled_ns; /* of all in latency */
+    struct rn__sys_kind kinds[RN__SYS_KINDS];
     struct rn__hist latency; /* ns, one call in RN__SYS_SAMPLE */
 };
 
@@ -198,6 +209,7 @@ int rn__sys_mincore(void *at, size_t len, unsigned char *resident);
 int rn__sys_sched_getaffinity(size_t bytes, void *mask);
 int rn__sys_prlimit(int resource, const void *set, void *get);
 int rn__sys_pipe2(int fds[2], int flags);
+int rn__sys_memfd_create(const char *name, unsigned flags);
 /* posix_spawnp; actions and attributes as there. *ret: the process. */
 int rn__sys_posix_spawn(const char *file, const posix_spawn_file_actions_t *actions,
                         const posix_spawnattr_t *attr, char *const *argv, char *const *env,

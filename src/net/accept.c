@@ -215,6 +215,7 @@ int rn__accept_next(rn_listener *ln, rn_conn **ret)
 
         port->spare = NULL;
         conn->w.fd = fd;
+        rn__conn_count(conn, RN__COUNT_ACCEPTED);
         *ret = conn;
     }
     pass_turn(port);

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "net/net.h"
+#include <runnel/stats.h>
 
 #define LINGER_MOST_KIB 64
 #define LINGER_TIME (2 * RN_SECOND)
@@ -80,8 +81,26 @@ static void remove_path(int fd)
         (void)rn__sys_unlink(a.un.sun_path);
 }
 
+/* By what is known when its owner closes it. */
+static enum rn_stats_closed reason(rn_conn *c)
+{
+    rn_time deadline = atomic_load(&c->w.deadline[RN__READ]);
+
+    if (c->failed || c->write_error != 0)
+        return RN_CLOSED_ERROR;
+    if (rn__iowait_cancelled(&c->w))
+        return RN_CLOSED_CANCELLED;
+    if (c->saw_eof)
+        return RN_CLOSED_EOF;
+    return deadline != 0 && deadline <= rn__now_cached() ? RN_CLOSED_DEADLINE : RN_CLOSED_HERE;
+}
+
 void rn__conn_finish(rn_conn *c)
 {
+    if (c->counted == 1)
+        c->counted = (uint8_t)(2 + reason(c));
+    if (c->counted > 1)
+        rn__count(RN__COUNT_CLOSED + c->counted - 2);
     rn__unread_free(c);
     rn__serve_forget(c);
     if (c->has_path)
@@ -133,6 +152,8 @@ static bool start_linger(rn_conn *c)
     if (rn__sys_shutdown(c->w.fd, SHUT_WR) < 0)
         return false;
     rn__unread_free(c);
+    if (c->counted != 0)
+        c->counted = (uint8_t)(2 + RN_CLOSED_HERE);
     rn__lingering(1);
     rn__iowait_set_deadline(&c->w, RN__READ, rn_after(LINGER_TIME));
     if (rn__iowait_rest(&c->w, on_linger) == 0)

@@ -153,6 +153,7 @@ int rn_conn_from_fd(int fd, rn_conn **ret)
     c->w.may_be_shared = true;
     c->is_pipe = S_ISFIFO(st.st_mode);
     c->is_packet = is_packet;
+    rn__conn_count(c, RN__COUNT_ADOPTED);
     *ret = c;
     return 0;
 }

@@ -179,6 +179,7 @@ static int try_once(const struct rn__dial *d, const struct rn__addr *a, rn_time 
     if (*met)
         r = -ECONNREFUSED;
     if (r == 0) {
+        rn__conn_count(*conn, RN__COUNT_DIALLED);
         rn__iowait_set_deadline(&(*conn)->w, RN__WRITE, 0);
     } else {
         rn__conn_finish(*conn);

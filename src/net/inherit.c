@@ -74,7 +74,7 @@ int rn_listener_from_fd(int fd, rn_listener **ret)
         rn__free(ln);
         return r;
     }
-    atomic_store(&ln->fd, fd);
+    rn__listener_set_fd(ln, fd);
     *ret = ln;
     return 0;
 }

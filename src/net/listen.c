@@ -5,6 +5,7 @@
  * descriptor. Connections inherit TCP_NODELAY from the listening socket, which saves a call each.
  */
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,6 +14,9 @@
 #include <runnel/task.h>
 
 #define DEFAULT_BACKLOG 4096
+
+static struct rn__list all = {.next = &all, .prev = &all}; /* [L] all_lock: open ones */
+static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static int set_number(int fd, int level, int name, int value)
 {
@@ -120,6 +124,22 @@ rn_listener *rn__listener_new(bool is_tcp, int backlog)
     return ln;
 }
 
+void rn__listener_set_fd(rn_listener *ln, int fd)
+{
+    atomic_store(&ln->fd, fd);
+    pthread_mutex_lock(&all_lock);
+    rn__list_push(&all, &ln->link);
+    pthread_mutex_unlock(&all_lock);
+}
+
+void rn__listener_each(void (*fn)(rn_listener *ln, void *arg), void *arg)
+{
+    pthread_mutex_lock(&all_lock);
+    for (struct rn__list *l = all.next; l != &all; l = l->next)
+        fn(RN_CONTAINER(l, rn_listener, link), arg);
+    pthread_mutex_unlock(&all_lock);
+}
+
 int rn_listen(const char *network, const char *address, const rn_listen_options *options,
               rn_listener **ret)
 {
@@ -152,7 +172,7 @@ int rn_listen(const char *network, const char *address, const rn_listen_options 
     r = rn__listen_open(net, type, address, o);
     if (r < 0)
         goto fail_path;
-    atomic_store(&ln->fd, r);
+    rn__listener_set_fd(ln, r);
     *ret = ln;
     return 0;
 
@@ -250,6 +270,9 @@ void rn__listener_stop(rn_listener *ln)
     /* Before the close: between close and unlink a new listener could own the path. */
     if (ln->path != NULL && !ln->keep_path)
         (void)rn__sys_unlink(ln->path);
+    pthread_mutex_lock(&all_lock);
+    rn__list_remove(&ln->link);
+    pthread_mutex_unlock(&all_lock);
     (void)rn__sys_close(atomic_exchange(&ln->fd, -1));
 }
 

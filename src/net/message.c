@@ -83,6 +83,7 @@ int rn_listen_packet(const char *network, const char *address, const rn_listen_o
     }
     c->is_packet = true;
     c->has_path = net == RN__UNIX && !o->keep_path;
+    rn__conn_count(c, RN__COUNT_ADOPTED);
     *ret = c;
     return 0;
 }

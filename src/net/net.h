@@ -8,6 +8,7 @@
 
 #include <runnel/net.h>
 #include <runnel/resolve.h>
+#include <runnel/sockopt.h>
 #include <runnel/sync.h>
 #include <sys/un.h>
 #include <netinet/in.h>
@@ -71,6 +72,7 @@ struct rn_conn {
     bool want_linger;        /* [owner] the peer may still be sending: linger in any case */
     atomic_bool held_back;   /* [writer] writes: the last write, to TCP, said MSG_MORE */
     uint8_t zerocopy;        /* [writer] see zerocopy.c */
+    uint8_t counted;         /* [owner] 0: not as open; 1: as open; else why it is closed, plus 2 */
 };
 
 _Static_assert(sizeof(struct rn_conn) <= RN__SLOT_BYTES, "a conn fits its slot");
@@ -114,6 +116,13 @@ void rn__conn_deadline_after(rn_conn *c, int dir, rn_time span_ns);
  * sendfile has none. */
 ssize_t rn__conn_send_file(rn_conn *c, int fd, off_t offset, size_t len);
 
+/* It is open, for the statistics, and how it came to be; its close is counted then. */
+static inline void rn__conn_count(rn_conn *c, enum rn__count how)
+{
+    c->counted = 1;
+    rn__count(how);
+}
+
 /* close.c: the peer may still be sending: drain before closing. */
 static inline void rn__conn_linger(rn_conn *c)
 {
@@ -149,6 +158,7 @@ struct rn__port {
 };
 
 struct rn_listener {
+    struct rn__list link;  /* [L] of all listeners: listen.c */
     _Atomic int fd;        /* -1 once stopped */
     bool is_tcp;           /* [C] */
     bool is_packet;        /* [C] unixpacket */
@@ -164,6 +174,10 @@ struct rn_listener {
 
 /* listen.c: without a descriptor yet. NULL: no memory. Freed by rn__free until it has one. */
 rn_listener *rn__listener_new(bool is_tcp, int backlog);
+void rn__listener_set_fd(rn_listener *ln, int fd);
+
+/* Calls fn for each listener that is open, and stays so until fn returns. Any thread. */
+void rn__listener_each(void (*fn)(rn_listener *ln, void *arg), void *arg);
 
 /* Inside, a listener is not freed. -ECANCELED once it is being closed. Any thread. */
 int rn__listener_enter(rn_listener *ln);
@@ -191,6 +205,9 @@ int rn__socket_options_set(int fd, int family, int type, const rn_socket_options
 
 /* tcpinfo.c: connections that wait for accept; TCP only. */
 int rn__listener_queued(rn_listener *ln);
+/* Of one that stays open meanwhile; nothing about the system. Any thread. */
+int rn__listener_queue(rn_listener *ln, rn_listener_stats *s);
+void rn__listen_system(rn_listener_stats *s); /* only what is about the system */
 
 /* addr.c */
 struct rn__addr {

@@ -44,6 +44,7 @@ static void run_handler(void *arg)
     rn_conn *c = arg;
 
     if (c->resting) { /* it counted as the reader; from here on fn is */
+        rn__count(RN__COUNT_WOKEN);
         c->resting = false;
         rn__conn_leave(c, RN__GATE_READER);
     }
@@ -68,8 +69,10 @@ static void start_rested(struct rn__iowait *w)
 
     if (r == -ENOMEM)
         rn__iowait_rest_again(w);
-    else if (r < 0)
+    else if (r < 0) {
+        rn__count(RN__COUNT_WOKEN);
         rn__conn_finish(c); /* the run ends: nobody is left to handle it */
+    }
 }
 
 /* In the scheduler of the home P: the rest has ended. */
@@ -112,6 +115,8 @@ int rn_go_when_readable(rn_conn *conn, rn_handler fn, void *arg)
     if (r < 0) {
         conn->resting = false;
         rn__conn_leave(conn, RN__GATE_READER);
+    } else {
+        rn__count(RN__COUNT_RESTED);
     }
     return r;
 }
@@ -145,6 +150,8 @@ static void hand_over(struct serve *s, rn_conn *c)
         c->resting = true;
         c->arrive.fn = arrive;
         r = rn__iowait_rest_on(&c->w, on, on_readable, &c->arrive);
+        if (r == 0)
+            rn__count(RN__COUNT_RESTED);
     }
     if (r < 0) {
         rn__log("serve: a connection is closed unheard: %s", rn_strerror(r));

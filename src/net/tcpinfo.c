@@ -130,7 +130,7 @@ static int64_t netstat_value(const char *text, const char *name)
     }
 }
 
-static void fill_system(rn_listener_stats *s)
+void rn__listen_system(rn_listener_stats *s)
 {
     char *text = rn__proc_read("/proc/net/netstat", NETSTAT_MOST);
     const char *at = text == NULL ? "" : text;
@@ -152,7 +152,7 @@ static int somaxconn(void)
 }
 
 /* A listening socket tells its queue in two fields that mean something else elsewhere. */
-static int fill_queue(rn_listener *ln, rn_listener_stats *s)
+int rn__listener_queue(rn_listener *ln, rn_listener_stats *s)
 {
     struct tcp_info ti;
     int r, most;
@@ -179,7 +179,7 @@ static int get_queue(rn_listener *ln, rn_listener_stats *s)
 
     if (r < 0)
         return r;
-    r = fill_queue(ln, s);
+    r = rn__listener_queue(ln, s);
     rn__listener_leave(ln);
     return r;
 }
@@ -199,7 +199,7 @@ int rn_get_listener_stats(rn_listener *ln, rn_listener_stats *ret)
 
     if (r < 0)
         return r;
-    fill_system(&s);
+    rn__listen_system(&s);
     *ret = s;
     return 0;
 }

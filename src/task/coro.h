@@ -157,6 +157,18 @@ static inline void rn__check_stack(void)
 }
 #endif
 
+/* Counted on the calling thread's P, for statistics; on a plain thread not at all. */
+enum rn__count {
+    RN__COUNT_ACCEPTED,
+    RN__COUNT_DIALLED,
+    RN__COUNT_ADOPTED,
+    RN__COUNT_RESTED,
+    RN__COUNT_WOKEN,
+    RN__COUNT_CLOSED, /* and as many as there are reasons: enum rn_stats_closed */
+    RN__COUNTS = RN__COUNT_CLOSED + 5
+};
+void rn__count(enum rn__count what);
+
 /* A close goes on without a coroutine (+1), has ended (-1): the end of a run waits for it. */
 void rn__lingering(int by);
 

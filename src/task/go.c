@@ -225,7 +225,7 @@ void rn__park(const struct rn__wait_kind *why, void *obj)
     /* A ready from another thread may already be in the inbox: it sets RUNNABLE when this thread
      * takes it out, hence after this. */
     rn__set_state(co, RN__PARKED);
-    rn__stat_add(&p->stats.parks, 1);
+    rn__tally(&p->stats.parks, 1);
     rn__switch_away(p, false);
 }
 

@@ -183,7 +183,7 @@ void rn__iowait_event(struct rn__proc *p, const struct rn__event *ev)
     unsigned flags = ev->bits & ALL_FLAGS;
 
     if (w == NULL || rn__iowait_generation(w) != ev->tag >> 32 || home_of(w) != p) {
-        rn__stat_add(&p->stats.stale_events, 1);
+        rn__tally(&p->stats.stale_events, 1);
         return;
     }
     if (RN_UNLIKELY(flags != 0))

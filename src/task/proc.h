@@ -17,6 +17,7 @@
 #include "task/log.h"
 #include "task/slot.h"
 #include "task/stack.h"
+#include <runnel/stats.h>
 #include <runnel/task.h>
 
 #define RN__RING 256     /* new coroutines an idle P may steal; the rest overflows */
@@ -50,10 +51,13 @@ struct rn__ring {
 
 struct rn__proc_stats { /* single writer, relaxed */
     _Atomic uint64_t spawned, finished;
-    _Atomic uint64_t switches, parks, steals, stolen;
+    _Atomic uint64_t switches, parks, steals;
     _Atomic uint64_t wakes_sent; /* eventfd writes this P's thread made for others */
     _Atomic uint64_t polls, events, stale_events;
-    _Atomic uint64_t overflows;
+    _Atomic uint64_t asleep_ns;                 /* without anything to run */
+    _Atomic uint64_t longest_turn_ns;           /* between two looks of the scheduler, when awake */
+    _Atomic uint64_t batches[RN_STATS_BATCHES]; /* polls by how many events they returned */
+    _Atomic uint64_t counts[RN__COUNTS];        /* what other layers count: see rn__count */
 };
 
 struct rn__proc {
@@ -108,6 +112,7 @@ struct rn__runtime {
     size_t stack_bytes;
     int size_class; /* of stack_bytes */
     rn_time grace_ns;
+    rn_time began; /* [C] */
     uint64_t seed;
     const struct rn__poller_ops *poller;
     char poller_why[128];  /* [C] rn_poller's answer */
@@ -135,6 +140,17 @@ static inline void rn__stat_add(_Atomic uint64_t *counter, uint64_t by)
 {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by,
                           memory_order_relaxed);
+}
+
+/* For what is counted to be looked at only: nothing where statistics are not built in. */
+static inline void rn__tally(_Atomic uint64_t *counter, uint64_t by)
+{
+#ifndef RN_NO_STATS
+    rn__stat_add(counter, by);
+#else
+    (void)counter;
+    (void)by;
+#endif
 }
 
 /* Released, for rn__cancel's sake: who sees the state sees where it came to be. */

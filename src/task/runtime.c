@@ -361,6 +361,7 @@ static int create(const rn_run_options *options, struct life **ret)
         r = read_watchdog(o, &l->watchdog_ns);
     if (r < 0)
         goto fail;
+    l->rt.began = rn_now();
     rn__offload_begin(o->offload_threads);
     rn__sites_reset();
     set_process(l, o);

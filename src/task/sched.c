@@ -102,7 +102,7 @@ static void wake_one(struct rn__runtime *rt, struct rn__proc *self)
 
         if (atomic_load(&p->sleeping) && atomic_exchange(&p->sleeping, false)) {
             atomic_fetch_sub(&rt->idle, 1);
-            rn__stat_add(&self->stats.wakes_sent, 1);
+            rn__tally(&self->stats.wakes_sent, 1);
             p->poller->ops->wake(p->poller);
             return;
         }
@@ -133,7 +133,7 @@ void rn__post(struct rn__proc *p, struct rn__msg *m)
 
         atomic_fetch_sub(&p->rt->idle, 1);
         if (self != NULL)
-            rn__stat_add(&self->stats.wakes_sent, 1);
+            rn__tally(&self->stats.wakes_sent, 1);
         p->poller->ops->wake(p->poller);
     }
 }
@@ -223,15 +223,33 @@ static void fire_timers(struct rn__proc *p)
     }
 }
 
+/* 0, 1, 2 to 3, 4 to 7 and so on. */
+static void count_batch(struct rn__proc *p, unsigned n)
+{
+    unsigned i = n == 0 ? 0 : 32U - (unsigned)__builtin_clz(n);
+
+    rn__tally(&p->stats.polls, 1);
+    rn__tally(&p->stats.events, n);
+    rn__tally(&p->stats.batches[i < RN_STATS_BATCHES ? i : RN_STATS_BATCHES - 1], 1);
+}
+
+/* The clock has gone on: what the events start sets its deadlines by it. */
+static void count_sleep(struct rn__proc *p)
+{
+    rn_time from = p->now;
+
+    p->now = rn_now();
+    rn__tally(&p->stats.asleep_ns, (uint64_t)(p->now - from));
+}
+
 static void poll_events(struct rn__proc *p, rn_time until)
 {
     int n = p->poller->ops->wait(p->poller, until, p->events, RN__EVENTS);
 
     RN_ASSERT(n >= 0);
-    if (until > 0) /* it slept: what the events start sets its deadlines by the clock */
-        p->now = rn_now();
-    rn__stat_add(&p->stats.polls, 1);
-    rn__stat_add(&p->stats.events, (uint64_t)n);
+    if (until > 0)
+        count_sleep(p);
+    count_batch(p, (unsigned)n);
     for (int i = 0; i < n; i++)
         rn__iowait_event(p, &p->events[i]);
 }
@@ -257,10 +275,25 @@ static void admit(struct rn__proc *p)
     }
 }
 
+/* What a coroutine that holds its P shows up in. */
+static void count_turn(struct rn__proc *p, uint64_t ns)
+{
+#ifndef RN_NO_STATS
+    if (RN_UNLIKELY(ns > atomic_load_explicit(&p->stats.longest_turn_ns, memory_order_relaxed)))
+        atomic_store_explicit(&p->stats.longest_turn_ns, ns, memory_order_relaxed);
+#else
+    (void)p;
+    (void)ns;
+#endif
+}
+
 static void look_around(struct rn__proc *p)
 {
+    rn_time before = p->now;
+
     read_inbox(p);
     p->now = rn_now();
+    count_turn(p, (uint64_t)(p->now - before));
     atomic_store_explicit(&p->turn, p->now, memory_order_relaxed);
     fire_timers(p);
     if (p->next_poll == 0)
@@ -316,7 +349,7 @@ static struct rn__coro *steal(struct rn__proc *p)
         struct rn__coro *co = ring_take(&victim->fresh);
 
         if (co != NULL) {
-            rn__stat_add(&p->stats.steals, 1);
+            rn__tally(&p->stats.steals, 1);
             atomic_store(&co->proc, p); /* ordered: see rn__cancel */
             return co;
         }
@@ -496,6 +529,7 @@ int rn__proc_open(struct rn__runtime *rt, int index, struct rn__proc **ret)
     p->seed = rt->seed == 0 ? 0 : rt->seed * 0x9e3779b97f4a7c15U + (uint64_t)index * 2 + 1;
     p->tick = 1;
     p->turn = RN__TIME_NEVER;
+    p->now = rn_now();
     rn__heap_init(&p->timers);
     r = rt->poller->open(&p->poller);
     if (r < 0) {

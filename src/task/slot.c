@@ -126,6 +126,16 @@ void rn__slot_each(void (*fn)(struct rn__iowait *w, void *arg), void *arg)
     }
 }
 
+size_t rn__slot_bytes(void)
+{
+    size_t n;
+
+    pthread_mutex_lock(&lock);
+    n = (n_slots + CHUNK_SLOTS - 1) / CHUNK_SLOTS * CHUNK_SLOTS;
+    pthread_mutex_unlock(&lock);
+    return n * RN__SLOT_BYTES;
+}
+
 static void drop(struct rn__iowait *w, void *unused)
 {
     (void)unused;

@@ -32,6 +32,9 @@ struct rn__iowait *rn__slot_at(uint32_t index);
 /* Calls fn for each slot in use; slots come and go meanwhile, so fn must look again for itself. */
 void rn__slot_each(void (*fn)(struct rn__iowait *w, void *arg), void *arg);
 
+/* Memory for slots, free ones included. */
+size_t rn__slot_bytes(void);
+
 /* The runtime has ended: closes and ends every slot in use, and empties all caches. */
 void rn__slot_reset(void);
 

@@ -90,6 +90,7 @@ static int one = 1;
     X(pidfd_send_signal, rn__sys_pidfd_send_signal(-1, 0))                                         \
     X(kill, rn__sys_kill(-1, -1))                                                                  \
     X(waitid, rn__sys_waitid(P_PID, -1, &one))                                                     \
+    X(memfd_create, rn__sys_memfd_create("x", ~0U))                                                \
     X(clone, rn__sys_thread(return_arg, NULL, 1 << 16, &room_thread))
 
 #define THUNK(row, call)                                                                           \

@@ -1,0 +1,148 @@
+/*
+ * stats.c - the counters of the Ps, read by whoever asks
+ *
+ * What is read may move meanwhile; each number is whole. A coroutine's wait is read without
+ * synchronisation, as by the dump: kinds are constants, so the worst is a stale one.
+ */
+#include "task/stats.h"
+
+#include <string.h>
+
+#include "task/proc.h"
+#include "task/wait.h"
+
+#define UNCHECKED __attribute__((no_sanitize_address, no_sanitize_thread, noinline))
+
+_Static_assert(RN__COUNTS - RN__COUNT_CLOSED == RN_CLOSED_REASONS, "a counter for each reason");
+
+void rn__count(enum rn__count what)
+{
+    struct rn__proc *p = rn__proc();
+
+    if (p != NULL)
+        rn__tally(&p->stats.counts[what], 1);
+}
+
+static uint64_t read_counter(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static void count_stack(struct rn__coro *co, void *arg)
+{
+    struct rn__task_stats *s = arg;
+
+    s->stack_bytes += rn__stack_bytes(co->size_class);
+    if (rn__state(co) == RN__FREE)
+        s->stacks_free++;
+    else
+        s->stacks_in_use++;
+}
+
+void rn__stats_task(struct rn__task_stats *ret)
+{
+    struct rn__runtime *rt = atomic_load(&rn__runtime);
+
+    memset(ret, 0, sizeof *ret);
+    ret->poller = "";
+    ret->slot_bytes = rn__slot_bytes();
+    if (rt == NULL)
+        return;
+    ret->uptime_ns = rn_now() - rt->began;
+    ret->poller = rt->poller->name;
+    ret->n_procs = rt->n_procs;
+    ret->foreign_started = read_counter(&rt->foreign_spawned);
+    ret->lingering = atomic_load(&rt->lingering);
+    rn__stack_walk(count_stack, ret);
+    for (int i = 0; i < rt->n_procs; i++) {
+        struct rn__proc_stats *s = &rt->procs[i]->stats;
+
+        ret->at_rest += (int64_t)(read_counter(&s->counts[RN__COUNT_RESTED]) -
+                                  read_counter(&s->counts[RN__COUNT_WOKEN]));
+    }
+    if (ret->at_rest < 0) /* woken on a P that was read later */
+        ret->at_rest = 0;
+}
+
+void rn__stats_proc(int index, rn_stats_proc *ret)
+{
+    struct rn__proc *p = atomic_load(&rn__runtime)->procs[index];
+    struct rn__proc_stats *s = &p->stats;
+    rn_time turn = atomic_load(&p->turn);
+
+    memset(ret, 0, sizeof *ret);
+    ret->coroutines_started = read_counter(&s->spawned);
+    ret->coroutines_ended = read_counter(&s->finished);
+    ret->switches = read_counter(&s->switches);
+    ret->parks = read_counter(&s->parks);
+    ret->steals = read_counter(&s->steals);
+    ret->wakes = read_counter(&s->wakes_sent);
+    ret->polls = read_counter(&s->polls);
+    ret->events = read_counter(&s->events);
+    ret->stale_events = read_counter(&s->stale_events);
+    for (int i = 0; i < RN_STATS_BATCHES; i++)
+        ret->batches[i] = read_counter(&s->batches[i]);
+    ret->asleep_ns = read_counter(&s->asleep_ns);
+    ret->longest_turn_ns = (rn_time)read_counter(&s->longest_turn_ns);
+    ret->turn_ns = turn == RN__TIME_NEVER ? 0 : rn_now() - turn;
+    ret->connections = atomic_load(&p->load);
+    ret->accepted = read_counter(&s->counts[RN__COUNT_ACCEPTED]);
+    ret->dialled = read_counter(&s->counts[RN__COUNT_DIALLED]);
+    ret->adopted = read_counter(&s->counts[RN__COUNT_ADOPTED]);
+    for (int i = 0; i < RN_CLOSED_REASONS; i++)
+        ret->closed[i] = read_counter(&s->counts[RN__COUNT_CLOSED + i]);
+}
+
+const struct rn__sys_block *rn__stats_calls(int index)
+{
+    return &atomic_load(&rn__runtime)->procs[index]->counters;
+}
+
+/* ---- coroutines ---- */
+
+struct census {
+    rn_stats_proc *procs;
+    int n_procs;
+    rn_stats_wait *waits;
+    int most, n;
+};
+
+static void count_wait(struct census *c, const char *name)
+{
+    int i = 0;
+
+    while (i < c->n && strcmp(c->waits[i].name, name) != 0)
+        i++;
+    if (i == c->most)
+        return;
+    if (i == c->n)
+        c->waits[c->n++] = (rn_stats_wait){.name = name};
+    c->waits[i].n++;
+}
+
+static UNCHECKED void count_coroutine(struct rn__coro *co, void *arg)
+{
+    enum rn__coro_state state = rn__state(co);
+    const struct rn__wait_kind *wait = co->wait;
+    struct rn__proc *p = rn__coro_proc(co);
+    struct census *c = arg;
+
+    if (state == RN__FREE || atomic_load(&co->id) == 0 || p == NULL || p->index >= c->n_procs)
+        return;
+    if (state == RN__RUNNABLE) {
+        c->procs[p->index].runnable++;
+        return;
+    }
+    c->procs[p->index].parked++;
+    if (wait != NULL)
+        count_wait(c, wait->name);
+}
+
+void rn__stats_coroutines(rn_stats_proc *procs, int n_procs, rn_stats_wait *waits, int most, int *n)
+{
+    struct census c = {.procs = procs, .n_procs = n_procs, .waits = waits, .most = most};
+
+    if (n_procs > 0)
+        rn__stack_walk(count_coroutine, &c);
+    *n = c.n;
+}
