@@ -35,4 +35,14 @@ void cmd_block_signals(void);
 int cmd_on_signal(void (*fn)(int signo, void *arg), void *arg);
 void cmd_end_signals(void);
 
+/*
+ * The admin address of a command: the pages of <runnel/admin.h> on a listener of their own.
+ * cmd_admin_begin says, in a line, where they are, or why not; an address that others than this
+ * machine reach is refused unless it is to be public. In coroutines.
+ */
+struct cmd_admin;
+int cmd_admin_begin(const char *address, bool is_public, struct cmd_admin **ret);
+void cmd_admin_draining(struct cmd_admin *a); /* /readyz says so; NULL is allowed */
+void cmd_admin_end(struct cmd_admin *a);      /* NULL is allowed */
+
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cmd.h"
+#include <runnel/admin.h>
 #include <runnel/http.h>
 
 #define MAX_LISTEN 16
@@ -18,6 +19,10 @@ struct serve {
     int n_listeners;
     bool demo;
     long procs;
+    const char *admin_address; /* NULL: none */
+    bool admin_public;
+    struct cmd_admin *admin;
+    rn_http_stats *stats; /* with an admin address only */
     rn_http_server_options options;
     rn_http_files *files;
     rn_http_server *server;
@@ -37,6 +42,10 @@ static const char help[] =
     "  -p, --procs N         threads (default: the CPUs this process may use)\n"
     "  -m, --max-conns N     connections open at once, for each --listen (default: the descriptor\n"
     "                        limit less 64)\n"
+    "      --admin ADDRESS   metrics, a dashboard and health checks there; 127.0.0.1:PORT or a\n"
+    "                        unix socket\n"
+    "      --admin-public    let it be an address that other machines reach; nobody is asked who\n"
+    "                        they are\n"
     "      --demo            print what to try\n"
     "  -h, --help            this text\n"
     "\n"
@@ -49,6 +58,7 @@ static void stop(int signo, void *arg)
 
     (void)signo;
     fputs("runnel: draining\n", stderr);
+    cmd_admin_draining(s->admin);
     for (int i = 0; i < s->n_listeners; i++)
         rn_listener_cancel(s->listeners[i]);
 }
@@ -141,10 +151,18 @@ static int run(void *arg)
         cmd_error("cannot serve %s: %s", s->dir, rn_strerror(r));
         return CMD_FAILED;
     }
-    r = rn_http_server_new(&s->options, rn_http_files_handler, s->files, &s->server);
+    if (s->admin_address != NULL)
+        r = rn_http_stats_new("files", &s->stats);
+    if (r == 0) {
+        s->options.done = s->stats == NULL ? NULL : rn_http_stats_done;
+        s->options.done_arg = s->stats;
+        r = rn_http_server_new(&s->options, rn_http_files_handler, s->files, &s->server);
+    }
     if (r < 0)
         cmd_error("cannot serve %s: %s", s->dir, rn_strerror(r));
-    else
+    if (r == 0 && s->admin_address != NULL)
+        r = cmd_admin_begin(s->admin_address, s->admin_public, &s->admin);
+    if (r == 0)
         r = open_all(s, n_given);
     if (r == 0)
         r = cmd_on_signal(stop, s);
@@ -162,7 +180,9 @@ static int run(void *arg)
     cmd_end_signals();
     for (int i = 0; i < s->n_listeners; i++)
         rn_listener_close(s->listeners[i]);
+    cmd_admin_end(s->admin);
     rn_http_server_free(s->server);
+    rn_http_stats_free(s->stats);
     rn_http_files_free(s->files);
     return r < 0 || s->result < 0 ? CMD_FAILED : CMD_OK;
 }
@@ -189,6 +209,12 @@ static bool parse_option(int c, struct serve *s)
     case 'd':
         s->demo = true;
         return true;
+    case 'a':
+        s->admin_address = optarg;
+        return true;
+    case 'A':
+        s->admin_public = true;
+        return true;
     default:
         return false;
     }
@@ -200,6 +226,8 @@ int cmd_serve(int argc, char **argv)
                                           {"procs", required_argument, NULL, 'p'},
                                           {"max-conns", required_argument, NULL, 'm'},
                                           {"demo", no_argument, NULL, 'd'},
+                                          {"admin", required_argument, NULL, 'a'},
+                                          {"admin-public", no_argument, NULL, 'A'},
                                           {"help", no_argument, NULL, 'h'},
                                           {0}};
     struct serve s = {0};

@@ -430,6 +430,7 @@ static void not_quiet(struct rn__proc *p)
 
 void rn__sched_loop(struct rn__proc *p)
 {
+    p->now = rn_now();
     while (!atomic_load_explicit(&p->rt->stop, memory_order_relaxed)) {
         struct rn__coro *co;
 
@@ -529,7 +530,6 @@ int rn__proc_open(struct rn__runtime *rt, int index, struct rn__proc **ret)
     p->seed = rt->seed == 0 ? 0 : rt->seed * 0x9e3779b97f4a7c15U + (uint64_t)index * 2 + 1;
     p->tick = 1;
     p->turn = RN__TIME_NEVER;
-    p->now = rn_now();
     rn__heap_init(&p->timers);
     r = rt->poller->open(&p->poller);
     if (r < 0) {

@@ -1,0 +1,105 @@
+/*
+ * admin.c - the admin address: metrics, dashboard and health beside what a command serves
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd.h"
+#include <runnel/admin.h>
+
+#define MAX_CONNS 64
+
+struct cmd_admin {
+    rn_admin *pages;
+    rn_http_server *server;
+    rn_listener *ln;
+    rn_waitgroup running;
+};
+
+static void serve_admin(void *arg)
+{
+    struct cmd_admin *a = arg;
+    int r = rn_http_serve_listener(a->server, a->ln);
+
+    if (r != -ECANCELED)
+        cmd_error("admin: %s", rn_strerror(r));
+    rn_waitgroup_done(&a->running);
+}
+
+/* As rn_listener_addr writes it: numbers, or the name of a unix socket. */
+static bool is_of_this_machine(const char *address)
+{
+    return cmd_network(address)[0] == 'u' || strncmp(address, "127.", 4) == 0 ||
+           strncmp(address, "[::1]:", 6) == 0;
+}
+
+static int listen_admin(struct cmd_admin *a, const char *address, bool is_public)
+{
+    char text[128] = "";
+    int r = cmd_listen(address, NULL, &a->ln);
+
+    if (r < 0)
+        return r;
+    (void)rn_listener_addr(a->ln, text, sizeof text);
+    if (!is_public && !is_of_this_machine(text)) {
+        cmd_error("--admin %s can be reached from other machines, and asks nobody who they are; "
+                  "choose 127.0.0.1:PORT or a unix socket, or add --admin-public",
+                  text);
+        return -EACCES;
+    }
+    if (cmd_network(text)[0] == 'u')
+        fprintf(stderr, "runnel: admin on %s, for who may open that socket\n", text);
+    else
+        fprintf(stderr, "runnel: admin on http://%s/, %s\n", text,
+                is_of_this_machine(text) ? "for this machine only"
+                                         : "FOR EVERYBODY WHO REACHES IT");
+    return 0;
+}
+
+int cmd_admin_begin(const char *address, bool is_public, struct cmd_admin **ret)
+{
+    rn_http_server_options o = {.serve = {.max_conns = MAX_CONNS, .drain_ns = RN_SECOND}};
+    struct cmd_admin *a = calloc(1, sizeof *a);
+    int r = a == NULL ? -ENOMEM : rn_admin_new(&a->pages);
+
+    if (r == 0)
+        r = rn_http_server_new(&o, rn_admin_handler, a->pages, &a->server);
+    if (r < 0)
+        cmd_error("admin: %s", rn_strerror(r));
+    else
+        r = listen_admin(a, address, is_public);
+    if (r == 0) {
+        rn_waitgroup_add(&a->running, 1);
+        r = rn_go_with(&(rn_go_options){.name = "admin"}, serve_admin, a);
+        if (r < 0) {
+            cmd_error("admin: %s", rn_strerror(r));
+            rn_waitgroup_done(&a->running);
+        }
+    }
+    if (r < 0)
+        cmd_admin_end(a);
+    else
+        *ret = a;
+    return r;
+}
+
+void cmd_admin_draining(struct cmd_admin *a)
+{
+    if (a != NULL)
+        rn_admin_set_ready(a->pages, false);
+}
+
+void cmd_admin_end(struct cmd_admin *a)
+{
+    if (a == NULL)
+        return;
+    if (a->ln != NULL)
+        rn_listener_cancel(a->ln);
+    while (rn_waitgroup_wait(&a->running) < 0)
+        rn_yield();
+    rn_listener_close(a->ln);
+    rn_http_server_free(a->server);
+    rn_admin_free(a->pages);
+    free(a);
+}

@@ -1,0 +1,375 @@
+"use strict";
+/* Reads /debug/stats.json at an interval and shows what has changed since. Text goes into the page
+   by textContent only. */
+const KEPT = 120;               /* points of a plot */
+const $ = id => document.getElementById(id);
+const STYLES = ["", "6 3", "2 3", "8 3 2 3", "1 2", "10 4", "4 4"];
+let before = null, timer = 0, paused = false, asTables = false, failures = 0;
+
+function el(name, attributes, ...children) {
+  const svg = ["svg", "path", "line", "text", "rect", "g"].includes(name);
+  const e = svg ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
+  for (const [k, v] of Object.entries(attributes || {})) e.setAttribute(k, v);
+  e.append(...children);
+  return e;
+}
+
+/* ---- numbers for people ---- */
+
+function short(n) {
+  if (!isFinite(n)) return "–";
+  const a = Math.abs(n);
+  if (a >= 1e9) return (n / 1e9).toFixed(2) + " G";
+  if (a >= 1e6) return (n / 1e6).toFixed(2) + " M";
+  if (a >= 1e4) return (n / 1e3).toFixed(1) + " k";
+  return a >= 100 || Number.isInteger(n) ? n.toFixed(0) : a >= 10 ? n.toFixed(1) : n.toFixed(2);
+}
+function bytes(n) {
+  if (!isFinite(n)) return "–";
+  for (const [unit, size] of [["GiB", 2 ** 30], ["MiB", 2 ** 20], ["KiB", 1024]])
+    if (n >= size) return (n / size).toFixed(1) + " " + unit;
+  return n.toFixed(0) + " B";
+}
+function span(ns) {
+  if (!isFinite(ns)) return "–";
+  if (ns >= 1e9) return (ns / 1e9).toFixed(2) + " s";
+  if (ns >= 1e6) return (ns / 1e6).toFixed(2) + " ms";
+  if (ns >= 1e3) return (ns / 1e3).toFixed(1) + " µs";
+  return ns.toFixed(0) + " ns";
+}
+function age(ns) {
+  const s = Math.floor(ns / 1e9), d = Math.floor(s / 86400), h = Math.floor(s / 3600) % 24, m = Math.floor(s / 60) % 60;
+  return d ? `${d} d ${h} h` : h ? `${h} h ${m} min` : m ? `${m} min ${s % 60} s` : `${s} s`;
+}
+const percent = x => isFinite(x) ? x.toFixed(0) + " %" : "–";
+
+/* ---- plots ---- */
+
+class Chart {
+  /* series may be added later; stacked ones are drawn as areas on top of each other. */
+  constructor(title, format, options) {
+    Object.assign(this, { title, format, stacked: false, max: 0 }, options);
+    this.names = [];
+    this.rows = [];             /* {at, values: {name: number}} */
+    this.at = -1;               /* the row under the cursor; -1: none */
+    this.value = el("span");
+    const id = "chart" + Chart.count++;
+    this.svg = el("svg", { role: "img", tabindex: "0", "aria-label": title, viewBox: "0 0 400 176", preserveAspectRatio: "none" });
+    this.key = el("ul", { class: "key" });
+    this.table = el("table");
+    this.tableBox = el("div", { class: "charttable scroll", tabindex: "0", role: "region", "aria-labelledby": id, hidden: "" }, this.table);
+    this.live = el("p", { class: "hidden", "aria-live": "polite" });
+    this.figure = el("figure", { class: "card", "aria-labelledby": id },
+      el("figcaption", {}, el("h2", { id }, title), this.value), this.svg, this.tableBox, this.key, this.live);
+    $("charts").append(this.figure);
+    this.svg.addEventListener("keydown", e => this.onKey(e));
+    this.svg.addEventListener("pointermove", e => this.onPointer(e));
+    for (const gone of ["pointerleave", "blur"]) this.svg.addEventListener(gone, () => this.moveTo(-1));
+  }
+
+  add(at, values) {
+    this.rows.push({ at, values });
+    if (this.rows.length > KEPT) this.rows.shift();
+    else if (this.at >= 0 && this.rows.length === KEPT) this.at = Math.max(0, this.at - 1);
+    for (const name of Object.keys(values))
+      if (!this.names.includes(name)) { this.names.push(name); this.keyChanged = true; }
+    if (this.names.some(n => !this.rows.some(r => n in r.values))) {
+      this.names = this.names.filter(n => this.rows.some(r => n in r.values));
+      this.keyChanged = true;
+    }
+  }
+
+  clear() { this.rows = []; this.names = []; this.keyChanged = true; }
+
+  style(i) { return { stroke: `var(--c${i % 7})`, "stroke-dasharray": STYLES[i % 7] }; }
+
+  drawKey() {
+    this.keyChanged = false;
+    this.key.replaceChildren(...this.names.map((name, i) => el("li", {},
+      el("svg", { viewBox: "0 0 24 10", "aria-hidden": "true" }, this.stacked
+        ? el("rect", { width: 24, height: 10, fill: `var(--c${i % 7})` })
+        : el("path", { d: "M0 5H24", "stroke-width": 2.5, ...this.style(i) })), name)));
+  }
+
+  heights(row) {
+    let sum = 0;
+    return this.names.map(n => {
+      const v = row.values[n] ?? (this.stacked ? 0 : NaN);
+      return this.stacked ? (sum += v) : v;
+    });
+  }
+
+  text(row) {
+    return row ? this.names.filter(n => isFinite(row.values[n])).map(n => `${n} ${this.format(row.values[n])}`).join(", ") : "";
+  }
+
+  draw() {
+    const shown = this.rows[this.at] || this.rows[this.rows.length - 1];
+    if (this.keyChanged) this.drawKey();
+    this.value.textContent = this.at >= 0 && shown
+      ? `${Math.round((this.rows[this.rows.length - 1].at - shown.at) / 1e9)} s ago: ${this.text(shown)}`
+      : this.names.length === 1 && shown ? this.format(shown.values[this.names[0]]) : "";
+    this.svg.setAttribute("aria-label", `${this.title}. ${this.text(shown) || "no values yet"}`);
+    this.svg.toggleAttribute("hidden", asTables);
+    this.svg.style.display = asTables ? "none" : "";
+    this.tableBox.hidden = !asTables;
+    if (asTables) this.drawTable(); else this.drawPlot();
+  }
+
+  drawTable() {
+    const last = this.rows[this.rows.length - 1];
+    fillTable(this.table, ["Seconds ago", ...this.names], this.rows.slice(-30).reverse().map(r =>
+      [((last.at - r.at) / 1e9).toFixed(0), ...this.names.map(n => n in r.values ? this.format(r.values[n]) : "–")]));
+  }
+
+  drawPlot() {
+    const box = this.svg.getBoundingClientRect(), W = Math.max(200, box.width), H = Math.max(100, box.height);
+    const left = 4, right = W - 4, top = 16, bottom = H - 6, heights = this.rows.map(r => this.heights(r));
+    const most = Math.max(this.max, ...heights.flat().filter(isFinite)) || 1, top10 = 10 ** Math.floor(Math.log10(most));
+    const max = this.max || [1, 2, 2.5, 5, 10].map(k => k * top10).find(k => k >= most);
+    const x = i => right - (this.rows.length - 1 - i) * (right - left) / (KEPT - 1);
+    const y = v => bottom - (bottom - top) * Math.min(v, max) / max, parts = [];
+    this.svg.setAttribute("viewBox", `0 0 ${W} ${H}`);
+    for (const share of [0, .5, 1]) {
+      const at = y(max * share);
+      parts.push(el("line", { class: "grid", x1: left, x2: right, y1: at, y2: at }),
+        el("text", { x: left, y: at - 3 }, share ? this.format(max * share) : ""));
+    }
+    for (let s = this.names.length - 1; s >= 0; s--) {
+      let d = "", open = false;
+      heights.forEach((h, i) => {
+        if (!isFinite(h[s])) { open = false; return; }
+        d += `${open ? "L" : "M"}${x(i).toFixed(1)} ${y(h[s]).toFixed(1)}`;
+        open = true;
+      });
+      if (!d) continue;
+      if (this.stacked) {       /* drawn from the top down: each area covers the ones above it */
+        parts.push(el("path", { d: `${d}L${x(heights.length - 1)} ${bottom}L${x(0)} ${bottom}Z`, fill: `var(--c${s % 7})` }));
+      } else {
+        parts.push(el("path", { d, fill: "none", "stroke-width": 2, "stroke-linejoin": "round", ...this.style(s) }));
+      }
+    }
+    if (this.at >= 0) parts.push(el("line", { class: "cursor", x1: x(this.at), x2: x(this.at), y1: top, y2: bottom }));
+    this.svg.replaceChildren(...parts);
+  }
+
+  moveTo(i) {
+    if (i === this.at) return;
+    this.at = i < 0 ? -1 : Math.max(0, Math.min(this.rows.length - 1, i));
+    this.draw();
+  }
+
+  onKey(e) {
+    const last = this.rows.length - 1, from = this.at < 0 ? last + 1 : this.at;
+    const to = { ArrowLeft: from - 1, ArrowRight: from + 1, Home: 0, End: last }[e.key];
+    if (to === undefined || last < 0) return;
+    e.preventDefault();
+    this.moveTo(Math.max(0, Math.min(last, to)));
+    this.live.textContent = this.value.textContent;
+  }
+
+  onPointer(e) {
+    const box = this.svg.getBoundingClientRect();
+    this.moveTo(Math.max(0, this.rows.length - 1 - Math.round((1 - (e.clientX - box.left) / box.width) * (KEPT - 1))));
+  }
+}
+Chart.count = 0;
+
+const charts = {
+  requests: new Chart("Requests per second, by status", short, { stacked: true }),
+  latency: new Chart("Time to answer", span),
+  calls: new Chart("System calls per second", short, { stacked: true }),
+  perRequest: new Chart("System calls per request", short),
+  load: new Chart("Time with work, of each P", percent, { max: 100 }),
+  balance: new Chart("Connections at home on each P", short),
+  connections: new Chart("Connections by state", short, { stacked: true }),
+  churn: new Chart("Connections per second", short),
+  queue: new Chart("Accept queues", short),
+  memory: new Chart("Resident memory", bytes),
+};
+
+/* ---- tables ---- */
+
+function fillTable(table, head, rows) {
+  const cell = (c, first) => {
+    if (c instanceof Node) return el("td", {}, c);
+    return first ? el("th", { scope: "row" }, c) : el("td", {}, c);
+  };
+  table.replaceChildren(el("thead", {}, el("tr", {}, ...head.map(h => el("th", { scope: "col" }, h)))),
+    el("tbody", {}, ...(rows.length ? rows.map(r => el("tr", {}, ...r.map((c, i) => cell(c, i === 0))))
+      : [el("tr", {}, el("td", { colspan: head.length }, "none"))])));
+}
+function bar(share) {
+  const width = isFinite(share) ? Math.max(0, Math.min(100, share)) : 0;
+  return el("span", { class: "track", "aria-hidden": "true" }, el("span", { class: "bar", style: `width:${width}%` }));
+}
+
+/* ---- what has changed ---- */
+
+const sumHttp = (s, f) => s.http.reduce((sum, h) => sum + f(h), 0);
+const byName = list => Object.fromEntries(list.map(c => [c.name, c]));
+const sumOf = object => Object.values(object).reduce((a, b) => a + b, 0);
+
+/* The quantile of what came between two snapshots; buckets end at 2^(i + 8) ns. */
+function quantile(buckets, share) {
+  const n = buckets.reduce((a, b) => a + b, 0);
+  let left = n * share;
+  if (n <= 0) return NaN;
+  for (let i = 0; i < buckets.length; i++) {
+    if (left <= buckets[i]) {
+      const low = i ? 2 ** (i + 7) : 0;
+      return low + (2 ** (i + 8) - low) * left / buckets[i];
+    }
+    left -= buckets[i];
+  }
+  return NaN;
+}
+function bucketsSince(a, b) {
+  return b.map((n, i) => Math.max(0, n - (a ? a[i] : 0)));
+}
+function httpBuckets(s) {
+  const sum = [];
+  for (const h of s.http) h.times.buckets.forEach((n, i) => { sum[i] = (sum[i] || 0) + n; });
+  return sum;
+}
+function statusClasses(s) {
+  const sum = {};
+  for (const h of s.http)
+    for (const [code, n] of Object.entries(h.status)) {
+      const c = code === "0" ? "none" : code[0] + "xx";
+      sum[c] = (sum[c] || 0) + n;
+    }
+  return sum;
+}
+
+/* ---- a new snapshot ---- */
+
+function showCharts(a, b, s, requests) {
+  const at = b.at_ns, rate = (x, y) => (y - x) / s;
+  const classesA = statusClasses(a), classesB = statusClasses(b), requestRates = {};
+  for (const c of Object.keys(classesB)) requestRates[c] = rate(classesA[c] || 0, classesB[c]);
+  charts.requests.add(at, requestRates);
+  const since = bucketsSince(httpBuckets(a), httpBuckets(b));
+  charts.latency.add(at, { p50: quantile(since, .5), p90: quantile(since, .9), p99: quantile(since, .99) });
+
+  const callsA = byName(a.total.calls), rates = b.total.calls.map(c =>
+    [c.name, rate(callsA[c.name] ? callsA[c.name].calls : 0, c.calls)]).filter(c => c[1] > 0);
+  const most = b.total.calls.map(c => [c.name, c.calls]).sort((x, y) => y[1] - x[1]).slice(0, 6).map(c => c[0]).sort();
+  const shown = Object.fromEntries(most.map(n => [n, 0]));
+  let rest = 0;
+  for (const [name, n] of rates) if (most.includes(name)) shown[name] = n; else rest += n;
+  charts.calls.add(at, { ...shown, other: rest });
+  charts.perRequest.add(at, { calls: requests > 0 ? rates.reduce((x, c) => x + c[1], 0) / requests : NaN });
+
+  charts.load.add(at, Object.fromEntries(b.procs.map((p, i) => ["P " + (i + 1), busyShare(a.procs[i], p, s)])));
+  charts.balance.add(at, Object.fromEntries(b.procs.map((p, i) => ["P " + (i + 1), p.connections])));
+  charts.connections.add(at, { busy: Math.max(0, b.connections - b.at_rest - b.lingering), "at rest": b.at_rest, lingering: b.lingering });
+  const closed = {};
+  for (const [why, n] of Object.entries(b.total.closed)) if (n > 0) closed["closed: " + why] = rate(a.total.closed[why], n);
+  charts.churn.add(at, { opened: rate(opened(a), opened(b)), ...closed });
+  const queues = Object.fromEntries(b.listeners.filter(l => l.queued >= 0).map(l => [l.address, l.queued]));
+  charts.queue.add(at, b.listen_overflows >= 0 ? { ...queues, "overflows/s": rate(a.listen_overflows, b.listen_overflows) } : queues);
+  charts.memory.add(at, { resident: b.resident_bytes });
+}
+const opened = s => s.total.accepted + s.total.dialled + s.total.adopted;
+
+/* A P that sleeps counts its sleep when it wakes. */
+function busyShare(p, q, s) {
+  if (!p) return NaN;
+  if (q.turn_ns === 0 && q.polls === p.polls) return 0;
+  return Math.max(0, Math.min(100, 100 * (1 - (q.asleep_ns - p.asleep_ns) / 1e9 / s)));
+}
+
+function showNow(a, b, s, requests) {
+  const calls = x => x.total.calls.reduce((sum, c) => sum + c.calls, 0), since = bucketsSince(httpBuckets(a), httpBuckets(b));
+  const items = [
+    ["Requests", short(requests) + "/s"], ["p99", span(quantile(since, .99))],
+    ["System calls", short((calls(b) - calls(a)) / s) + "/s"],
+    ["Calls a request", requests > 0 ? short((calls(b) - calls(a)) / s / requests) : "–"],
+    ["CPU", percent((b.cpu_ns - a.cpu_ns) / 1e7 / s)], ["Connections", short(b.connections)],
+    ["Coroutines", short(b.total.runnable + b.total.parked)], ["Memory", bytes(b.resident_bytes)],
+    ["Sent", bytes((sumHttp(b, h => h.bytes) - sumHttp(a, h => h.bytes)) / s) + "/s"]];
+  $("now").replaceChildren(...items.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+  $("facts").textContent = `runnel ${b.version}, ${b.poller}, ${b.procs.length} Ps, up ${age(b.uptime_ns)}, at most ${b.open_files_most} descriptors`;
+}
+
+function showTables(a, b, s) {
+  const callsA = byName(a.total.calls);
+  fillTable($("calls"), ["Call", "per s", "errors/s", "EAGAIN/s", "bytes/s", "p50", "p99", "max", "all", "errors"],
+    b.total.calls.map(c => [c, callsA[c.name] || { calls: 0, errors: 0, again: 0, bytes: 0 }])
+      .sort((x, y) => y[0].calls - x[0].calls).map(([c, o]) => [c.name, short((c.calls - o.calls) / s), short((c.errors - o.errors) / s),
+        short((c.again - o.again) / s), c.bytes ? bytes((c.bytes - o.bytes) / s) : "", span(c.times.p50_ns), span(c.times.p99_ns),
+        span(c.times.max_ns), short(c.calls), Object.entries(c.by_error).map(([e, n]) => `${e} ${short(n)}`).join(", ")]));
+  fillTable($("procs"), ["P", "busy", "", "conns", "runnable", "parked", "events/poll", "switches/s", "steals", "longest turn"],
+    b.procs.map((p, i) => {
+      const o = a.procs[i], busy = busyShare(o, p, s);
+      return [String(i + 1), percent(busy), bar(busy), short(p.connections), short(p.runnable), short(p.parked),
+        short((p.events - o.events) / Math.max(1, p.polls - o.polls)), short((p.switches - o.switches) / s), short(p.steals), span(p.longest_turn_ns)];
+    }));
+  const waits = Object.entries(b.waits), most = Math.max(1, ...waits.map(w => w[1]));
+  fillTable($("waits"), ["Wait", "coroutines", ""], waits.map(([name, n]) => [name, short(n), bar(100 * n / most)]));
+  fillTable($("listeners"), ["Address", "queued", "at most", ""], b.listeners.map(l =>
+    [l.address, l.queued < 0 ? "–" : short(l.queued), l.queue_limit < 0 ? "–" : short(l.queue_limit), bar(100 * l.queued / l.queue_limit)]));
+  fillTable($("slow"), ["Request", "took", "status", "ago"], b.http.flatMap(h => h.slow).sort((x, y) => y.took_ns - x.took_ns).slice(0, 8)
+    .map(r => [r.what, span(r.took_ns), String(r.status || "–"), age(r.ago_ns)]));
+}
+
+function show(b) {
+  const a = before;
+  before = b;
+  if (!b.counting) $("state").textContent = "Built without counters (stats=false): most figures are 0.";
+  if (!a) return;
+  const s = (b.at_ns - a.at_ns) / 1e9;
+  if (s <= 0 || b.uptime_ns < a.uptime_ns || b.procs.length !== a.procs.length) { /* another process */
+    for (const c of Object.values(charts)) c.clear();
+    return;
+  }
+  const requests = (sumHttp(b, h => h.requests) - sumHttp(a, h => h.requests)) / s;
+  showCharts(a, b, s, requests);
+  showNow(a, b, s, requests);
+  showTables(a, b, s);
+  for (const c of Object.values(charts)) c.draw();
+}
+
+async function tick() {
+  try {
+    const answer = await fetch("/debug/stats.json", { cache: "no-store", signal: AbortSignal.timeout(10000) });
+    if (!answer.ok) throw new Error(answer.status);
+    const snapshot = await answer.json();
+    if (failures) $("state").textContent = "";
+    failures = 0;
+    show(snapshot);
+  } catch (e) {
+    if (++failures === 1) $("state").textContent = "The program does not answer; trying again.";
+  }
+  plan();
+}
+function plan() {
+  clearTimeout(timer);
+  if (!paused) timer = setTimeout(tick, Number($("every").value));
+}
+
+/* ---- controls ---- */
+
+function setPaused(on) {
+  paused = on;
+  $("pause").setAttribute("aria-pressed", on);
+  if (on) clearTimeout(timer); else tick();
+}
+function setTables(on) {
+  asTables = on;
+  $("tables").setAttribute("aria-pressed", on);
+  for (const c of Object.values(charts)) if (c.rows.length) c.draw();
+}
+$("pause").addEventListener("click", () => setPaused(!paused));
+$("tables").addEventListener("click", () => setTables(!asTables));
+$("every").addEventListener("change", plan);
+document.addEventListener("keydown", e => {
+  if (e.ctrlKey || e.altKey || e.metaKey || /^(SELECT|INPUT)$/.test(e.target.tagName)) return;
+  if (e.key === "p") setPaused(!paused);
+  if (e.key === "t") setTables(!asTables);
+});
+addEventListener("resize", () => { for (const c of Object.values(charts)) if (c.rows.length) c.draw(); });
+$("where").textContent = location.host;
+document.title = `runnel ${location.host}`;
+tick();
