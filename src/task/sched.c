@@ -233,12 +233,14 @@ static void count_batch(struct rn__proc *p, unsigned n)
     rn__tally(&p->stats.batches[i < RN_STATS_BATCHES ? i : RN_STATS_BATCHES - 1], 1);
 }
 
-/* The clock has gone on: what the events start sets its deadlines by it. */
+/* The clock has gone on: what the events start sets its deadlines by it. And it is awake, for the
+ * watchdog, before it has looked around. */
 static void count_sleep(struct rn__proc *p)
 {
     rn_time from = p->now;
 
     p->now = rn_now();
+    atomic_store_explicit(&p->turn, p->now, memory_order_relaxed);
     rn__tally(&p->stats.asleep_ns, (uint64_t)(p->now - from));
 }
 

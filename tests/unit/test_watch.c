@@ -94,6 +94,37 @@ RN_TEST(who_holds_its_proc_is_named_while_it_does)
 #endif
 }
 
+static void loop_when_readable(rn_conn *conn, void *arg)
+{
+    (void)arg;
+    loops_for_long(400 * MS);
+    rn_close(conn);
+}
+
+static void rest_there(void *arg)
+{
+    CHECK_OK(rn_go_when_readable(arg, loop_when_readable, NULL));
+}
+
+static int hold_by_a_handler(void *arg)
+{
+    rn_conn *a, *b;
+
+    (void)arg;
+    rntest_pair(&a, &b);
+    CHECK_OK(rn_go_with(&(rn_go_options){.proc = 2}, rest_there, b));
+    CHECK_OK(rn_sleep(100 * MS)); /* P 2 sleeps, and is woken by the event itself */
+    CHECK_OK(rn_write(a, "x", 1));
+    wait_until_told("has held P 2 for");
+    rn_close(a);
+    return 0;
+}
+
+RN_TEST(the_handler_of_a_rested_connection_is_named_too)
+{
+    CHECK_OK(run_watched(2, 100 * MS, hold_by_a_handler));
+}
+
 static void blocker(void *arg)
 {
     struct timespec ts = {.tv_nsec = 300 * MS};
