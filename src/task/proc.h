@@ -49,12 +49,15 @@ struct rn__ring {
     _Atomic(struct rn__coro *) slots[RN__RING];
 };
 
+/* In rn__proc_stats.asleep: the P sleeps. */
+#define RN__ASLEEP (UINT64_C(1) << 63)
+
 struct rn__proc_stats { /* single writer, relaxed */
     _Atomic uint64_t spawned, finished;
     _Atomic uint64_t switches, parks, steals;
     _Atomic uint64_t wakes_sent; /* eventfd writes this P's thread made for others */
     _Atomic uint64_t polls, events, stale_events;
-    _Atomic uint64_t asleep_ns;                 /* without anything to run */
+    _Atomic uint64_t asleep;                    /* see asleep_ns in stats.c */
     _Atomic uint64_t longest_turn_ns;           /* between two looks of the scheduler, when awake */
     _Atomic uint64_t batches[RN_STATS_BATCHES]; /* polls by how many events they returned */
     _Atomic uint64_t counts[RN__COUNTS];        /* what other layers count: see rn__count */

@@ -233,24 +233,44 @@ static void count_batch(struct rn__proc *p, unsigned n)
     rn__tally(&p->stats.batches[i < RN_STATS_BATCHES ? i : RN_STATS_BATCHES - 1], 1);
 }
 
+/* See asleep_ns in stats.c. */
+static void begin_sleep(struct rn__proc *p)
+{
+#ifndef RN_NO_STATS
+    uint64_t before = atomic_load_explicit(&p->stats.asleep, memory_order_relaxed);
+
+    atomic_store_explicit(&p->stats.asleep, RN__ASLEEP | ((uint64_t)p->now - before),
+                          memory_order_relaxed);
+#else
+    (void)p;
+#endif
+}
+
 /* The clock has gone on: what the events start sets its deadlines by it. And it is awake, for the
  * watchdog, before it has looked around. */
-static void count_sleep(struct rn__proc *p)
+static void end_sleep(struct rn__proc *p)
 {
-    rn_time from = p->now;
-
     p->now = rn_now();
     atomic_store_explicit(&p->turn, p->now, memory_order_relaxed);
-    rn__tally(&p->stats.asleep_ns, (uint64_t)(p->now - from));
+#ifndef RN_NO_STATS
+    atomic_store_explicit(
+        &p->stats.asleep,
+        (uint64_t)p->now -
+            (atomic_load_explicit(&p->stats.asleep, memory_order_relaxed) & ~RN__ASLEEP),
+        memory_order_relaxed);
+#endif
 }
 
 static void poll_events(struct rn__proc *p, rn_time until)
 {
-    int n = p->poller->ops->wait(p->poller, until, p->events, RN__EVENTS);
+    int n;
 
+    if (until > 0)
+        begin_sleep(p);
+    n = p->poller->ops->wait(p->poller, until, p->events, RN__EVENTS);
     RN_ASSERT(n >= 0);
     if (until > 0)
-        count_sleep(p);
+        end_sleep(p);
     count_batch(p, (unsigned)n);
     for (int i = 0; i < n; i++)
         rn__iowait_event(p, &p->events[i]);

@@ -64,6 +64,20 @@ void rn__stats_task(struct rn__task_stats *ret)
         ret->at_rest = 0;
 }
 
+/* One word, so that who reads it sees no half of a change: awake, it is the time slept; asleep, it
+ * is, with the mark, the moment from which that time would have been slept at a stretch. So a sleep
+ * counts while it lasts, and the sum never goes back: the microsecond is for a reader that comes
+ * between the clock and the store of one that wakes. */
+static uint64_t asleep_ns(const _Atomic uint64_t *asleep)
+{
+    uint64_t now = (uint64_t)(rn_now() - RN_MICROSECOND), word = read_counter(asleep);
+    uint64_t slept_from = word & ~RN__ASLEEP;
+
+    if (!(word & RN__ASLEEP))
+        return word;
+    return now > slept_from ? now - slept_from : 0;
+}
+
 void rn__stats_proc(int index, rn_stats_proc *ret)
 {
     struct rn__proc *p = atomic_load(&rn__runtime)->procs[index];
@@ -82,7 +96,7 @@ void rn__stats_proc(int index, rn_stats_proc *ret)
     ret->stale_events = read_counter(&s->stale_events);
     for (int i = 0; i < RN_STATS_BATCHES; i++)
         ret->batches[i] = read_counter(&s->batches[i]);
-    ret->asleep_ns = read_counter(&s->asleep_ns);
+    ret->asleep_ns = asleep_ns(&s->asleep);
     ret->longest_turn_ns = (rn_time)read_counter(&s->longest_turn_ns);
     ret->turn_ns = turn == RN__TIME_NEVER ? 0 : rn_now() - turn;
     ret->connections = atomic_load(&p->load);

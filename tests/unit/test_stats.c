@@ -317,6 +317,23 @@ RN_CORO_TEST_ON(sleep_and_long_turns_are_measured, 1)
     rn_stats_free(s);
 }
 
+/* The other P sleeps all the time, without an end. */
+RN_CORO_TEST(a_sleep_counts_while_it_lasts)
+{
+    uint64_t slept = 0;
+
+    for (int i = 0; i < 50; i++) {
+        rn_stats *s = take();
+        uint64_t now = s->procs[2 - rn_proc_id()].asleep_ns;
+
+        CHECK(now >= slept);
+        slept = now;
+        rn_stats_free(s);
+        rn_sleep(MS);
+    }
+    CHECK(slept >= 20 * 1000 * 1000);
+}
+
 /* ---- snapshots ---- */
 
 static void *take_outside(void *arg)

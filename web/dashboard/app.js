@@ -273,10 +273,8 @@ function showCharts(a, b, s, requests) {
 }
 const opened = s => s.total.accepted + s.total.dialled + s.total.adopted;
 
-/* A P that sleeps counts its sleep when it wakes. */
 function busyShare(p, q, s) {
   if (!p) return NaN;
-  if (q.turn_ns === 0 && q.polls === p.polls) return 0;
   return Math.max(0, Math.min(100, 100 * (1 - (q.asleep_ns - p.asleep_ns) / 1e9 / s)));
 }
 
