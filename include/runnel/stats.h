@@ -197,8 +197,8 @@ RN_API int rn_stats_json(const rn_stats *stats, char **ret);
  *   stats  snapshot
  *   ret    text; the caller's to free with rn_stats_text_free
  * Returns 0; -ENOMEM. *ret is untouched on failure.
- * Effects: none, any thread. The metrics are described in docs/observability.md. Source:
- * src/observe/prometheus.c
+ * Effects: none, any thread. The metrics are described in docs/observability.md.
+ * Source: src/observe/prometheus.c
  */
 RN_API int rn_stats_prometheus(const rn_stats *stats, char **ret);
 
