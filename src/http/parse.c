@@ -3,9 +3,7 @@
  *
  * Owns nothing: all state is in the caller's struct rn__http_request.
  *
- *     LEAD -> METHOD -> TARGET -> VERSION -> NAME -> SPACE -> VALUE -.
- *                                              ^ \__ empty line: DONE |
- *                                              '----------------------'
+ *     LEAD -> METHOD -> TARGET -> VERSION -> FIELDS (fields.c) --empty line--> DONE
  *     any of them -> BAD
  *
  * Invariant: the bytes before `scanned` are judged, and what was concluded from them is in the
@@ -29,7 +27,7 @@
 #define MOST_METHOD_LEN 32
 #define MOST_EMPTY_LINES 2
 
-enum state { LEAD, METHOD, TARGET, VERSION, NAME, SPACE, VALUE, DONE, BAD };
+enum state { LEAD, METHOD, TARGET, VERSION, FIELDS, DONE, BAD };
 
 /* req->seen */
 enum {
@@ -51,32 +49,12 @@ struct input {
     unsigned max_fields;
 };
 
-/* want is lower case and len bytes long. */
-static bool is_word(const char *s, const char *want, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        if (rn__lower(s[i]) != want[i])
-            return false;
-    return true;
-}
-
-static bool is_item(const struct rn__http_slice *s, const char *want)
-{
-    return s->len == strlen(want) && is_word(s->at, want, s->len);
-}
-
 static int refuse(struct rn__http_request *req, int status, const char *reason)
 {
     req->state = BAD;
     req->status = status;
     req->reason = reason;
     return RN__HTTP_BAD;
-}
-
-static void move_slice(struct rn__http_slice *s, uintptr_t old, const char *buf)
-{
-    if (s->at != NULL)
-        s->at = buf + ((uintptr_t)s->at - old);
 }
 
 /* The caller's buffer grew or was compacted. The old one may be gone: its address is a number. */
@@ -87,15 +65,12 @@ static void rebase(struct rn__http_request *req, const char *buf)
     req->base = buf;
     if (old == 0)
         return;
-    move_slice(&req->method_name, old, buf);
-    move_slice(&req->target, old, buf);
-    move_slice(&req->path, old, buf);
-    move_slice(&req->query, old, buf);
-    move_slice(&req->host, old, buf);
-    for (unsigned i = 0; i < req->n_fields; i++) {
-        req->fields[i].name = buf + ((uintptr_t)req->fields[i].name - old);
-        req->fields[i].value = buf + ((uintptr_t)req->fields[i].value - old);
-    }
+    rn__slice_move(&req->method_name, old, buf);
+    rn__slice_move(&req->target, old, buf);
+    rn__slice_move(&req->path, old, buf);
+    rn__slice_move(&req->query, old, buf);
+    rn__slice_move(&req->host, old, buf);
+    rn__fields_move(req->fields, req->n_fields, old, buf);
 }
 
 /* 2.2: empty lines before a request are skipped (old clients send one after a body). A few. */
@@ -213,9 +188,9 @@ static int split_absolute(struct rn__http_request *req)
 {
     const char *s = req->target.at, *end = s + req->target.len, *host;
 
-    if (req->target.len > 7 && is_word(s, "http://", 7))
+    if (req->target.len > 7 && rn__is_word(s, "http://", 7))
         host = s + 7;
-    else if (req->target.len > 8 && is_word(s, "https://", 8))
+    else if (req->target.len > 8 && rn__is_word(s, "https://", 8))
         host = s + 8;
     else
         return refuse(req, 400, "target is no path and no http URI");
@@ -324,53 +299,26 @@ static int scan_version(struct rn__http_request *req, const struct input *in)
             return RN__HTTP_INCOMPLETE;
     }
     req->minor = s[7] == '1';
-    req->line = req->scanned;
-    req->state = NAME;
+    req->field.line = req->scanned;
+    req->state = FIELDS;
     return 1;
 }
 
 /* 6.1, 6.2: the length of the body, as digits and nothing else. */
 static int take_length(struct rn__http_request *req, const struct rn__http_field *f)
 {
-    uint64_t n = 0;
+    const char *wrong;
 
     if (req->seen & SEEN_CODING)
         return refuse(req, 400, "Content-Length with Transfer-Encoding"); /* 6.1, 6.3 item 3 */
     if (req->seen & SEEN_LENGTH)
         return refuse(req, 400, "Content-Length more than once"); /* 6.3 item 5, RFC 9110 8.6 */
-    if (f->value_len == 0)
-        return refuse(req, 400, "Content-Length is empty");
-    for (uint32_t i = 0; i < f->value_len; i++) {
-        if (!rn__is_digit(f->value[i]))
-            return refuse(req, 400, "Content-Length is not a number"); /* RFC 9110 8.6: 1*DIGIT */
-        if (__builtin_mul_overflow(n, (uint64_t)10, &n) ||
-            __builtin_add_overflow(n, (uint64_t)(f->value[i] - '0'), &n))
-            return refuse(req, 400, "Content-Length is too large"); /* RFC 9110 8.6 */
-    }
+    wrong = rn__take_digits(f, &req->content_length);
+    if (wrong != NULL)
+        return refuse(req, 400, wrong);
     req->seen |= SEEN_LENGTH;
     req->has_content_length = true;
-    req->content_length = n;
     return 1;
-}
-
-/* Takes the next item of a comma list off rest, without the spaces around it; may be empty. */
-static bool next_item(struct rn__http_slice *rest, struct rn__http_slice *item)
-{
-    const char *s = rest->at, *comma;
-    size_t len;
-
-    if (s == NULL)
-        return false;
-    comma = memchr(s, ',', rest->len);
-    len = comma == NULL ? rest->len : (size_t)(comma - s);
-    *rest = comma == NULL ? (struct rn__http_slice){NULL, 0}
-                          : (struct rn__http_slice){comma + 1, rest->len - len - 1};
-    while (len > 0 && rn__is_space(*s))
-        s++, len--;
-    while (len > 0 && rn__is_space(s[len - 1]))
-        len--;
-    *item = (struct rn__http_slice){s, len};
-    return true;
 }
 
 /*
@@ -389,11 +337,11 @@ static int take_coding(struct rn__http_request *req, const struct rn__http_field
     if (req->seen & SEEN_CODING)
         return refuse(req, 400, "Transfer-Encoding more than once"); /* 6.1: chunked twice */
     req->seen |= SEEN_CODING;
-    if (f->value_len == 7 && is_word(f->value, "chunked", 7)) {
+    if (f->value_len == 7 && rn__is_word(f->value, "chunked", 7)) {
         req->chunked = true;
         return 1;
     }
-    while (next_item(&rest, &item)) {
+    while (rn__next_item(&rest, &item)) {
         for (size_t i = 0; i < item.len; i++)
             if (!rn__is_class(item.at[i], RN__CLASS_TOKEN))
                 return refuse(req, 400, "malformed Transfer-Encoding");
@@ -401,7 +349,7 @@ static int take_coding(struct rn__http_request *req, const struct rn__http_field
             return refuse(req, 400, "malformed Transfer-Encoding");
         if (chunked)
             return refuse(req, 400, "chunked is not the last transfer coding"); /* 6.1 */
-        chunked = is_item(&item, "chunked");
+        chunked = rn__is_item(&item, "chunked");
     }
     return refuse(req, 501, "transfer coding not implemented"); /* 6.1 */
 }
@@ -411,12 +359,12 @@ static void take_connection(struct rn__http_request *req, const struct rn__http_
 {
     struct rn__http_slice rest = {f->value, f->value_len}, item;
 
-    while (next_item(&rest, &item)) {
-        if (is_item(&item, "close"))
+    while (rn__next_item(&rest, &item)) {
+        if (rn__is_item(&item, "close"))
             req->seen |= ASKED_CLOSE;
-        else if (is_item(&item, "keep-alive"))
+        else if (rn__is_item(&item, "keep-alive"))
             req->seen |= ASKED_KEEP;
-        else if (is_item(&item, "upgrade"))
+        else if (rn__is_item(&item, "upgrade"))
             req->seen |= ASKED_UPGRADE;
     }
 }
@@ -426,8 +374,8 @@ static void take_expect(struct rn__http_request *req, const struct rn__http_fiel
 {
     struct rn__http_slice rest = {f->value, f->value_len}, item;
 
-    while (next_item(&rest, &item))
-        if (is_item(&item, "100-continue"))
+    while (rn__next_item(&rest, &item))
+        if (rn__is_item(&item, "100-continue"))
             req->seen |= ASKED_CONTINUE;
 }
 
@@ -449,23 +397,23 @@ static int take_field(struct rn__http_request *req, const struct rn__http_field 
 {
     switch (f->name_len) {
     case 4:
-        return is_word(f->name, "host", 4) ? take_host(req, f) : 1;
+        return rn__is_word(f->name, "host", 4) ? take_host(req, f) : 1;
     case 6:
-        if (is_word(f->name, "expect", 6))
+        if (rn__is_word(f->name, "expect", 6))
             take_expect(req, f);
         return 1;
     case 7:
-        if (is_word(f->name, "upgrade", 7))
+        if (rn__is_word(f->name, "upgrade", 7))
             req->seen |= SEEN_UPGRADE;
         return 1;
     case 10:
-        if (is_word(f->name, "connection", 10))
+        if (rn__is_word(f->name, "connection", 10))
             take_connection(req, f);
         return 1;
     case 14:
-        return is_word(f->name, "content-length", 14) ? take_length(req, f) : 1;
+        return rn__is_word(f->name, "content-length", 14) ? take_length(req, f) : 1;
     case 17:
-        return is_word(f->name, "transfer-encoding", 17) ? take_coding(req, f) : 1;
+        return rn__is_word(f->name, "transfer-encoding", 17) ? take_coding(req, f) : 1;
     default:
         return 1;
     }
@@ -482,128 +430,29 @@ static int finish_head(struct rn__http_request *req)
     /* RFC 9110 10.1.1 and 7.8: in a 1.0 request both are to be ignored. */
     req->expect_continue = req->minor == 1 && (seen & ASKED_CONTINUE);
     req->upgrade = req->minor == 1 && (seen & SEEN_UPGRADE) && (seen & ASKED_UPGRADE);
-    req->scanned += 2;
     req->state = DONE;
     return 1;
 }
 
-/* The first byte of a line after the request line is no tchar: the empty line, or wrong. */
-static int start_line(struct rn__http_request *req, const struct input *in)
+static int scan_field(struct rn__http_request *req, const struct input *in)
 {
-    const char *s = in->buf + req->scanned;
+    struct rn__http_field *f = req->n_fields == in->max_fields ? NULL : &req->fields[req->n_fields];
+    const char *reason;
+    int r = rn__field_next(&req->field, in->buf, &req->scanned, in->end, f, &reason);
 
-    if (*s == '\r') {
-        if (in->end - req->scanned < 2)
-            return RN__HTTP_INCOMPLETE;
-        return s[1] == '\n' ? finish_head(req)
-                            : refuse(req, 400, "bare CR in a field line"); /* 2.2 */
+    switch (r) {
+    case RN__FIELD_LINE:
+        req->n_fields++;
+        return take_field(req, f);
+    case RN__FIELD_END:
+        return finish_head(req);
+    case RN__FIELD_FULL:
+        return refuse(req, 431, "too many fields"); /* RFC 6585 5 */
+    case RN__HTTP_BAD:
+        return refuse(req, 400, reason);
+    default:
+        return r;
     }
-    if (rn__is_space(*s)) /* 5.2: obs-fold; 2.2: white space before the first field */
-        return refuse(req, 400, "field line starts with white space");
-    if (*s == '\n') /* 2.2 lets us take it for an end of line; nginx and llhttp disagree: refuse */
-        return refuse(req, 400, "bare LF in a field line");
-    return refuse(req, 400, "empty or bad field name"); /* 5, RFC 9110 5.1 */
-}
-
-static int scan_name(struct rn__http_request *req, const struct input *in)
-{
-    uint32_t i = req->scanned;
-
-    if (i == in->end)
-        return RN__HTTP_INCOMPLETE;
-    if (i == req->line) {
-        if (!rn__is_class(in->buf[i], RN__CLASS_TOKEN))
-            return start_line(req, in);
-        if (req->n_fields == in->max_fields)
-            return refuse(req, 431, "too many fields"); /* RFC 6585 5 */
-    }
-    while (i < in->end && rn__is_class(in->buf[i], RN__CLASS_TOKEN))
-        i++;
-    req->scanned = i;
-    if (i == in->end)
-        return RN__HTTP_INCOMPLETE;
-    if (rn__is_space(in->buf[i])) /* 5.1 */
-        return refuse(req, 400, "white space before the colon");
-    if (in->buf[i] != ':')
-        return refuse(req, 400, "empty or bad field name");
-    req->name_len = i - req->line;
-    req->scanned = i + 1;
-    req->state = SPACE;
-    return 1;
-}
-
-/* 5.1: optional white space between colon and value. */
-static int scan_space(struct rn__http_request *req, const struct input *in)
-{
-    uint32_t i = req->scanned;
-
-    while (i < in->end && rn__is_space(in->buf[i]))
-        i++;
-    req->scanned = req->mark = i;
-    if (i == in->end)
-        return RN__HTTP_INCOMPLETE;
-    req->state = VALUE;
-    return 1;
-}
-
-#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
-
-/*
- * First byte at or after i that no field value has: a control byte but HTAB (RFC 9110 5.5; bytes
- * above 127 are obs-text). Eight at a time while no byte of the eight is below 0x20 or is 0x7f; the
- * test may cry wolf, never miss.
- */
-static uint32_t skip_value(const char *buf, uint32_t i, uint32_t end)
-{
-    for (;;) {
-        uint64_t w, del;
-        unsigned char c;
-
-        while (end - i >= 8) {
-            memcpy(&w, buf + i, 8);
-            del = w ^ EACH(0x7f);
-            if ((((w - EACH(0x20)) & ~w) | ((del - EACH(1)) & ~del)) & EACH(0x80))
-                break;
-            i += 8;
-        }
-        for (uint32_t stop = end - i < 8 ? end : i + 8; i < stop; i++) {
-            c = (unsigned char)buf[i];
-            if ((c < 0x20 && c != '\t') || c == 0x7f)
-                return i;
-        }
-        if (i == end)
-            return i;
-    }
-}
-
-static int scan_value(struct rn__http_request *req, const struct input *in)
-{
-    struct rn__http_field *f;
-    uint32_t i = skip_value(in->buf, req->scanned, in->end), stop = i;
-
-    req->scanned = i;
-    if (i == in->end)
-        return RN__HTTP_INCOMPLETE;
-    if (in->buf[i] == '\n')
-        return refuse(req, 400, "bare LF in a field line"); /* 2.2 */
-    if (in->buf[i] != '\r')
-        return refuse(req, 400, "control byte in a field value"); /* RFC 9110 5.5 */
-    if (in->end - i < 2)
-        return RN__HTTP_INCOMPLETE;
-    if (in->buf[i + 1] != '\n')
-        return refuse(req, 400, "bare CR in a field line"); /* 2.2 */
-    while (stop > req->mark && rn__is_space(in->buf[stop - 1]))
-        stop--;
-    f = &req->fields[req->n_fields++];
-    f->name = in->buf + req->line;
-    f->name_len = req->name_len;
-    f->value = in->buf + req->mark;
-    f->value_len = stop - req->mark;
-    if (take_field(req, f) < 0)
-        return RN__HTTP_BAD;
-    req->scanned = req->line = i + 2;
-    req->state = NAME;
-    return 1;
 }
 
 static int step(struct rn__http_request *req, const struct input *in)
@@ -617,24 +466,13 @@ static int step(struct rn__http_request *req, const struct input *in)
         return scan_target(req, in);
     case VERSION:
         return scan_version(req, in);
-    case NAME:
-        return scan_name(req, in);
-    case SPACE:
-        return scan_space(req, in);
-    case VALUE:
-        return scan_value(req, in);
+    case FIELDS:
+        return scan_field(req, in);
     case DONE:
     case BAD:
         break;
     }
     return RN__HTTP_BAD;
-}
-
-static size_t choose_limit(size_t wanted, size_t normal, size_t most)
-{
-    if (wanted == 0)
-        return normal;
-    return wanted < most ? wanted : most;
 }
 
 ssize_t rn__http_parse(struct rn__http_request *req, const char *buf, size_t len,
@@ -645,11 +483,11 @@ ssize_t rn__http_parse(struct rn__http_request *req, const char *buf, size_t len
     int r;
 
     if (limits != NULL) {
-        max_head_len = choose_limit(limits->max_head_len, DEFAULT_HEAD_LEN, MOST_HEAD_LEN);
-        in.max_target_len = (uint32_t)choose_limit(limits->max_target_len, DEFAULT_TARGET_LEN,
-                                                   MOST_HEAD_LEN);
-        in.max_fields = (unsigned)choose_limit(limits->max_fields, RN__HTTP_MAX_FIELDS,
-                                               RN__HTTP_MAX_FIELDS);
+        max_head_len = rn__choose_limit(limits->max_head_len, DEFAULT_HEAD_LEN, MOST_HEAD_LEN);
+        in.max_target_len = (uint32_t)rn__choose_limit(limits->max_target_len, DEFAULT_TARGET_LEN,
+                                                       MOST_HEAD_LEN);
+        in.max_fields = (unsigned)rn__choose_limit(limits->max_fields, RN__HTTP_MAX_FIELDS,
+                                                   RN__HTTP_MAX_FIELDS);
     }
     in.end = (uint32_t)(len < max_head_len ? len : max_head_len);
     if (req->base != buf)
@@ -674,18 +512,5 @@ ssize_t rn__http_parse(struct rn__http_request *req, const char *buf, size_t len
 
 const struct rn__http_field *rn__http_header(const struct rn__http_request *req, const char *name)
 {
-    size_t len = strlen(name);
-
-    for (unsigned i = 0; i < req->n_fields; i++) {
-        const struct rn__http_field *f = &req->fields[i];
-        size_t k = 0;
-
-        if (f->name_len != len)
-            continue;
-        while (k < len && rn__lower(f->name[k]) == rn__lower(name[k]))
-            k++;
-        if (k == len)
-            return f;
-    }
-    return NULL;
+    return rn__fields_find(req->fields, req->n_fields, name);
 }

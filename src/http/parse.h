@@ -22,18 +22,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Room in the table; a limit may be lower, not higher. */
-#define RN__HTTP_MAX_FIELDS 100
-
-/* Results of rn__http_parse that are no byte count. */
-enum {
-    RN__HTTP_INCOMPLETE = 0, /* good so far, call again with more bytes */
-    RN__HTTP_BAD = -4100     /* -RN_EHTTP, spelled out because this header knows libc only */
-};
-
-#ifdef RUNNEL_BASE_H
-_Static_assert(RN__HTTP_BAD == -RN_EHTTP, "one number for malformed HTTP");
-#endif
+#include "http/fields.h"
 
 enum rn__http_method {
     RN__HTTP_OTHER, /* a well-formed token that is none of these */
@@ -55,20 +44,6 @@ enum rn__http_form {                      /* RFC 9112 3.2 */
                      RN__HTTP_ASTERISK    /* *, OPTIONS only */
 };
 
-/* A piece of the caller's buffer; at is NULL where the request has no such piece. */
-struct rn__http_slice {
-    const char *at;
-    size_t len;
-};
-
-/* One field line; the value is without the white space around it and may be empty. */
-struct rn__http_field {
-    const char *name;
-    const char *value;
-    uint32_t name_len;
-    uint32_t value_len;
-};
-
 /* 0 is the default everywhere. */
 struct rn__http_limits {
     size_t max_target_len; /* bytes of request-target; 8000 (RFC 9112 3 asks for that much): 414 */
@@ -85,9 +60,8 @@ struct rn__http_request {
     const char *base;  /* buffer of the last call: slices are moved when it moves */
     uint32_t scanned;  /* bytes never looked at again; when refused, where the culprit is */
     uint32_t mark;     /* where the present token starts */
-    uint32_t line;     /* where the present field line starts */
     uint32_t question; /* where the target's first '?' is, or 0 */
-    uint32_t name_len; /* of the field whose value is being scanned */
+    struct rn__field_scan field;
     uint8_t state;
     uint8_t empty_lines;
     uint8_t seen; /* which of the fields below occurred */

@@ -7,7 +7,7 @@
  * here a second time and as plainly as possible.
  *
  *   clang -fsanitize=fuzzer,address,undefined -Isrc tests/fuzz/fuzz_http_parse.c \
- *       src/http/parse.c src/http/path.c -o fuzz && ./fuzz tests/fuzz/corpus/http_parse
+ *       src/http/{parse,fields,token,path}.c -o fuzz && ./fuzz tests/fuzz/corpus/http_parse
  */
 #include "http/parse.h"
 #include "http/path.h"

@@ -1,0 +1,215 @@
+/*
+ * fields.c - one field line after the other, never looking at a byte twice
+ *
+ *     NAME -> SPACE -> VALUE -> NAME ...
+ *       \__ empty line
+ *
+ * As in parse.c every decision is made at a byte position and from the bytes up to it, and a scan
+ * that must see two bytes (CR LF) stays on the first until the second is there.
+ *
+ * Numbers in comments are sections of RFC 9112 unless another RFC is named.
+ */
+#include "http/fields.h"
+
+enum part { NAME, SPACE, VALUE };
+
+static int refuse(const char **to, const char *reason)
+{
+    *to = reason;
+    return RN__HTTP_BAD;
+}
+
+/* The first byte of a line is no tchar: the empty line, or wrong. */
+static int start_line(const char *buf, uint32_t *scanned, uint32_t end, const char **reason)
+{
+    const char *s = buf + *scanned;
+
+    if (*s == '\r') {
+        if (end - *scanned < 2)
+            return RN__HTTP_INCOMPLETE;
+        if (s[1] != '\n')
+            return refuse(reason, "bare CR in a field line"); /* 2.2 */
+        *scanned += 2;
+        return RN__FIELD_END;
+    }
+    if (rn__is_space(*s)) /* 5.2: obs-fold; 2.2: white space before the first field */
+        return refuse(reason, "field line starts with white space");
+    if (*s == '\n') /* 2.2 lets us take it for an end of line; nginx and llhttp disagree: refuse */
+        return refuse(reason, "bare LF in a field line");
+    return refuse(reason, "empty or bad field name"); /* 5, RFC 9110 5.1 */
+}
+
+/* RN__FIELD_LINE: on to the value. */
+static int scan_name(struct rn__field_scan *s, const char *buf, uint32_t *scanned, uint32_t end,
+                     bool full, const char **reason)
+{
+    uint32_t i = *scanned;
+
+    if (i == end)
+        return RN__HTTP_INCOMPLETE;
+    if (i == s->line) {
+        if (!rn__is_class(buf[i], RN__CLASS_TOKEN))
+            return start_line(buf, scanned, end, reason);
+        if (full)
+            return RN__FIELD_FULL;
+    }
+    while (i < end && rn__is_class(buf[i], RN__CLASS_TOKEN))
+        i++;
+    *scanned = i;
+    if (i == end)
+        return RN__HTTP_INCOMPLETE;
+    if (rn__is_space(buf[i])) /* 5.1 */
+        return refuse(reason, "white space before the colon");
+    if (buf[i] != ':')
+        return refuse(reason, "empty or bad field name");
+    s->name_len = i - s->line;
+    *scanned = i + 1;
+    return RN__FIELD_LINE;
+}
+
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/*
+ * What no value has is a control byte but HTAB (RFC 9110 5.5; bytes above 127 are obs-text). Eight
+ * at a time while no byte of the eight is below 0x20 or is 0x7f; the test may cry wolf, never miss.
+ */
+uint32_t rn__skip_value(const char *buf, uint32_t i, uint32_t end)
+{
+    for (;;) {
+        uint64_t w, del;
+        unsigned char c;
+
+        while (end - i >= 8) {
+            memcpy(&w, buf + i, 8);
+            del = w ^ EACH(0x7f);
+            if ((((w - EACH(0x20)) & ~w) | ((del - EACH(1)) & ~del)) & EACH(0x80))
+                break;
+            i += 8;
+        }
+        for (uint32_t stop = end - i < 8 ? end : i + 8; i < stop; i++) {
+            c = (unsigned char)buf[i];
+            if ((c < 0x20 && c != '\t') || c == 0x7f)
+                return i;
+        }
+        if (i == end)
+            return i;
+    }
+}
+
+static int scan_value(struct rn__field_scan *s, const char *buf, uint32_t *scanned, uint32_t end,
+                      struct rn__http_field *f, const char **reason)
+{
+    uint32_t i = rn__skip_value(buf, *scanned, end), stop = i;
+
+    *scanned = i;
+    if (i == end)
+        return RN__HTTP_INCOMPLETE;
+    if (buf[i] == '\n')
+        return refuse(reason, "bare LF in a field line"); /* 2.2 */
+    if (buf[i] != '\r')
+        return refuse(reason, "control byte in a field value"); /* RFC 9110 5.5 */
+    if (end - i < 2)
+        return RN__HTTP_INCOMPLETE;
+    if (buf[i + 1] != '\n')
+        return refuse(reason, "bare CR in a field line"); /* 2.2 */
+    while (stop > s->value && rn__is_space(buf[stop - 1]))
+        stop--;
+    *f = (struct rn__http_field){.name = buf + s->line,
+                                 .value = buf + s->value,
+                                 .name_len = s->name_len,
+                                 .value_len = stop - s->value};
+    *scanned = i + 2;
+    return RN__FIELD_LINE;
+}
+
+int rn__field_next(struct rn__field_scan *s, const char *buf, uint32_t *scanned, uint32_t end,
+                   struct rn__http_field *f, const char **reason)
+{
+    int r;
+
+    if (s->part == NAME) {
+        r = scan_name(s, buf, scanned, end, f == NULL, reason);
+        if (r != RN__FIELD_LINE)
+            return r;
+        s->part = SPACE;
+    }
+    if (s->part == SPACE) { /* 5.1: optional white space between colon and value */
+        uint32_t i = *scanned;
+
+        while (i < end && rn__is_space(buf[i]))
+            i++;
+        *scanned = s->value = i;
+        if (i == end)
+            return RN__HTTP_INCOMPLETE;
+        s->part = VALUE;
+    }
+    r = scan_value(s, buf, scanned, end, f, reason);
+    if (r == RN__FIELD_LINE) {
+        s->line = *scanned;
+        s->part = NAME;
+    }
+    return r;
+}
+
+void rn__fields_move(struct rn__http_field *fields, unsigned n, uintptr_t old, const char *buf)
+{
+    for (unsigned i = 0; i < n; i++) {
+        fields[i].name = buf + ((uintptr_t)fields[i].name - old);
+        fields[i].value = buf + ((uintptr_t)fields[i].value - old);
+    }
+}
+
+const struct rn__http_field *rn__fields_find(const struct rn__http_field *fields, unsigned n,
+                                             const char *name)
+{
+    size_t len = strlen(name);
+
+    for (unsigned i = 0; i < n; i++) {
+        const struct rn__http_field *f = &fields[i];
+        size_t k = 0;
+
+        if (f->name_len != len)
+            continue;
+        while (k < len && rn__lower(f->name[k]) == rn__lower(name[k]))
+            k++;
+        if (k == len)
+            return f;
+    }
+    return NULL;
+}
+
+bool rn__next_item(struct rn__http_slice *rest, struct rn__http_slice *item)
+{
+    const char *s = rest->at, *comma;
+    size_t len;
+
+    if (s == NULL)
+        return false;
+    comma = memchr(s, ',', rest->len);
+    len = comma == NULL ? rest->len : (size_t)(comma - s);
+    *rest = comma == NULL ? (struct rn__http_slice){NULL, 0}
+                          : (struct rn__http_slice){comma + 1, rest->len - len - 1};
+    while (len > 0 && rn__is_space(*s))
+        s++, len--;
+    while (len > 0 && rn__is_space(s[len - 1]))
+        len--;
+    *item = (struct rn__http_slice){s, len};
+    return true;
+}
+
+const char *rn__take_digits(const struct rn__http_field *f, uint64_t *ret)
+{
+    uint64_t n = 0;
+
+    if (f->value_len == 0)
+        return "Content-Length is empty";
+    for (uint32_t i = 0; i < f->value_len; i++) {
+        if (!rn__is_digit(f->value[i]))
+            return "Content-Length is not a number";
+        if (__builtin_mul_overflow(n, (uint64_t)10, &n) ||
+            __builtin_add_overflow(n, (uint64_t)(f->value[i] - '0'), &n))
+            return "Content-Length is too large";
+    }
+    *ret = n;
+    return NULL;
+}
