@@ -49,6 +49,10 @@ enum rn_error {
     RN_ELONG,               /* a line that is longer than its limit */
     RN_EPARTIAL,            /* the stream ended in the middle of what was to be read */
     RN_EWOULDBLOCK,         /* RN_MSG_DONTWAIT, and the call would have had to wait */
+    RN_EURL,                /* a URL that does not parse: the text says "http://host/path" */
+    RN_ESCHEME,             /* a URL of another scheme than http */
+    RN_EREDIRECTS,          /* a server that sends elsewhere more often than allowed */
+    RN_EPROXY,              /* a proxy that would not open a tunnel */
     RN_EEND
 };
 

@@ -29,6 +29,10 @@ static const struct own_error own_errors[] = {
     OWN(RN_ELONG) = {"RN_ELONG", "line longer than its limit"},
     OWN(RN_EWOULDBLOCK) = {"RN_EWOULDBLOCK", "would have to wait"},
     OWN(RN_EPARTIAL) = {"RN_EPARTIAL", "stream ended in the middle"},
+    OWN(RN_EURL) = {"RN_EURL", "malformed URL (want http://host[:port][/path])"},
+    OWN(RN_ESCHEME) = {"RN_ESCHEME", "URL scheme is not http, the only one there is"},
+    OWN(RN_EREDIRECTS) = {"RN_EREDIRECTS", "redirected too often"},
+    OWN(RN_EPROXY) = {"RN_EPROXY", "proxy refused the tunnel"},
 };
 
 _Static_assert(RN_COUNT_OF(own_errors) == RN_EEND - RN_EBASE, "each RN_E has a name and a text");

@@ -39,41 +39,13 @@ static int start_line(const char *buf, uint32_t *scanned, uint32_t end, const ch
     return refuse(reason, "empty or bad field name"); /* 5, RFC 9110 5.1 */
 }
 
-/* RN__FIELD_LINE: on to the value. */
-static int scan_name(struct rn__field_scan *s, const char *buf, uint32_t *scanned, uint32_t end,
-                     bool full, const char **reason)
-{
-    uint32_t i = *scanned;
-
-    if (i == end)
-        return RN__HTTP_INCOMPLETE;
-    if (i == s->line) {
-        if (!rn__is_class(buf[i], RN__CLASS_TOKEN))
-            return start_line(buf, scanned, end, reason);
-        if (full)
-            return RN__FIELD_FULL;
-    }
-    while (i < end && rn__is_class(buf[i], RN__CLASS_TOKEN))
-        i++;
-    *scanned = i;
-    if (i == end)
-        return RN__HTTP_INCOMPLETE;
-    if (rn__is_space(buf[i])) /* 5.1 */
-        return refuse(reason, "white space before the colon");
-    if (buf[i] != ':')
-        return refuse(reason, "empty or bad field name");
-    s->name_len = i - s->line;
-    *scanned = i + 1;
-    return RN__FIELD_LINE;
-}
-
 #define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
 
 /*
- * What no value has is a control byte but HTAB (RFC 9110 5.5; bytes above 127 are obs-text). Eight
- * at a time while no byte of the eight is below 0x20 or is 0x7f; the test may cry wolf, never miss.
+ * The first byte at or after i that no value has: a control byte but HTAB (RFC 9110 5.5; bytes
+ * above 127 are obs-text). Eight at a time while no byte of the eight is below 0x20 or is 0x7f; the test may cry wolf, never miss.
  */
-uint32_t rn__skip_value(const char *buf, uint32_t i, uint32_t end)
+static inline uint32_t skip_value(const char *buf, uint32_t i, uint32_t end)
 {
     for (;;) {
         uint64_t w, del;
@@ -96,14 +68,17 @@ uint32_t rn__skip_value(const char *buf, uint32_t i, uint32_t end)
     }
 }
 
-static int scan_value(struct rn__field_scan *s, const char *buf, uint32_t *scanned, uint32_t end,
-                      struct rn__http_field *f, const char **reason)
+/* The name ended in something else than a colon. */
+static int refuse_name(char c, const char **reason)
 {
-    uint32_t i = rn__skip_value(buf, *scanned, end), stop = i;
+    if (rn__is_space(c)) /* 5.1 */
+        return refuse(reason, "white space before the colon");
+    return refuse(reason, "empty or bad field name");
+}
 
-    *scanned = i;
-    if (i == end)
-        return RN__HTTP_INCOMPLETE;
+/* A byte that no value has, at i. RN__FIELD_LINE: CR LF. */
+static int end_value(const char *buf, uint32_t i, uint32_t end, const char **reason)
+{
     if (buf[i] == '\n')
         return refuse(reason, "bare LF in a field line"); /* 2.2 */
     if (buf[i] != '\r')
@@ -112,43 +87,52 @@ static int scan_value(struct rn__field_scan *s, const char *buf, uint32_t *scann
         return RN__HTTP_INCOMPLETE;
     if (buf[i + 1] != '\n')
         return refuse(reason, "bare CR in a field line"); /* 2.2 */
-    while (stop > s->value && rn__is_space(buf[stop - 1]))
-        stop--;
-    *f = (struct rn__http_field){.name = buf + s->line,
-                                 .value = buf + s->value,
-                                 .name_len = s->name_len,
-                                 .value_len = stop - s->value};
-    *scanned = i + 2;
     return RN__FIELD_LINE;
 }
 
 int rn__field_next(struct rn__field_scan *s, const char *buf, uint32_t *scanned, uint32_t end,
                    struct rn__http_field *f, const char **reason)
 {
+    uint32_t i = *scanned, line = s->line, stop;
     int r;
 
+    if (i == end)
+        return RN__HTTP_INCOMPLETE;
     if (s->part == NAME) {
-        r = scan_name(s, buf, scanned, end, f == NULL, reason);
-        if (r != RN__FIELD_LINE)
-            return r;
+        if (i == line && !rn__is_class(buf[i], RN__CLASS_TOKEN))
+            return start_line(buf, scanned, end, reason);
+        if (i == line && f == NULL)
+            return RN__FIELD_FULL;
+        while (i < end && rn__is_class(buf[i], RN__CLASS_TOKEN))
+            i++;
+        *scanned = i;
+        if (i == end)
+            return RN__HTTP_INCOMPLETE;
+        if (buf[i] != ':')
+            return refuse_name(buf[i], reason);
+        s->name_len = i++ - line;
         s->part = SPACE;
     }
     if (s->part == SPACE) { /* 5.1: optional white space between colon and value */
-        uint32_t i = *scanned;
-
         while (i < end && rn__is_space(buf[i]))
             i++;
-        *scanned = s->value = i;
-        if (i == end)
-            return RN__HTTP_INCOMPLETE;
-        s->part = VALUE;
+        s->value = i;
+        s->part = i == end ? SPACE : VALUE;
     }
-    r = scan_value(s, buf, scanned, end, f, reason);
-    if (r == RN__FIELD_LINE) {
-        s->line = *scanned;
-        s->part = NAME;
-    }
-    return r;
+    i = skip_value(buf, i, end);
+    *scanned = i;
+    r = i == end ? RN__HTTP_INCOMPLETE : end_value(buf, i, end, reason);
+    if (r != RN__FIELD_LINE)
+        return r;
+    for (stop = i; stop > s->value && rn__is_space(buf[stop - 1]); stop--)
+        continue;
+    f->name = buf + line;
+    f->value = buf + s->value;
+    f->name_len = s->name_len;
+    f->value_len = stop - s->value;
+    *scanned = s->line = i + 2;
+    s->part = NAME;
+    return RN__FIELD_LINE;
 }
 
 void rn__fields_move(struct rn__http_field *fields, unsigned n, uintptr_t old, const char *buf)

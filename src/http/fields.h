@@ -67,9 +67,6 @@ enum { RN__FIELD_LINE = 1, RN__FIELD_END = 2, RN__FIELD_FULL = 3 };
 int rn__field_next(struct rn__field_scan *s, const char *buf, uint32_t *scanned, uint32_t end,
                    struct rn__http_field *f, const char **reason);
 
-/* First byte at or after i that no field value has; `end` where there is none. */
-uint32_t rn__skip_value(const char *buf, uint32_t i, uint32_t end);
-
 /* The fields' bytes have moved from `old`, an address that may be gone, to buf. */
 void rn__fields_move(struct rn__http_field *fields, unsigned n, uintptr_t old, const char *buf);
 
