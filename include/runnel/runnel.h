@@ -11,6 +11,7 @@
 #include <runnel/copy.h>
 #include <runnel/fd.h>
 #include <runnel/http.h>
+#include <runnel/http_client.h>
 #include <runnel/interfaces.h>
 #include <runnel/message.h>
 #include <runnel/net.h>

@@ -91,20 +91,6 @@ static ssize_t take(struct rn__exchange *x, char *buf, size_t len, uint64_t most
 
 /* ---- chunked ---- */
 
-/* Names that a message's framing or routing hangs on have no business after it (RFC 9110 6.5.1):
- * they are passed over. */
-static bool is_forbidden(const char *name)
-{
-    static const char *const names[] = {"content-length", "transfer-encoding", "host",
-                                        "trailer",        "content-encoding",  "content-type",
-                                        "authorization"};
-
-    for (size_t i = 0; i < RN_COUNT_OF(names); i++)
-        if (strcasecmp(name, names[i]) == 0)
-            return true;
-    return false;
-}
-
 static int keep_trailer(rn_http_request *r, const char *name, size_t name_len, const char *value,
                         size_t value_len)
 {
@@ -121,7 +107,7 @@ static int keep_trailer(rn_http_request *r, const char *name, size_t name_len, c
     text[name_len + 1 + value_len] = '\0';
     for (at = &r->trailers; *at != NULL; at = &(*at)->next)
         continue;
-    if (!is_forbidden(t->name))
+    if (!rn__trailer_is_forbidden(t->name))
         *at = t;
     return 0;
 }

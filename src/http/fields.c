@@ -11,6 +11,8 @@
  */
 #include "http/fields.h"
 
+#include <strings.h>
+
 enum part { NAME, SPACE, VALUE };
 
 static int refuse(const char **to, const char *reason)
@@ -43,7 +45,8 @@ static int start_line(const char *buf, uint32_t *scanned, uint32_t end, const ch
 
 /*
  * The first byte at or after i that no value has: a control byte but HTAB (RFC 9110 5.5; bytes
- * above 127 are obs-text). Eight at a time while no byte of the eight is below 0x20 or is 0x7f; the test may cry wolf, never miss.
+ * above 127 are obs-text). Eight at a time while no byte of the eight is below 0x20 or is 0x7f; the
+ * test may cry wolf, never miss.
  */
 static inline uint32_t skip_value(const char *buf, uint32_t i, uint32_t end)
 {
@@ -91,7 +94,7 @@ static int end_value(const char *buf, uint32_t i, uint32_t end, const char **rea
 }
 
 int rn__field_next(struct rn__field_scan *s, const char *buf, uint32_t *scanned, uint32_t end,
-                   struct rn__http_field *f, const char **reason)
+                   bool full, struct rn__http_field *f, const char **reason)
 {
     uint32_t i = *scanned, line = s->line, stop;
     int r;
@@ -101,7 +104,7 @@ int rn__field_next(struct rn__field_scan *s, const char *buf, uint32_t *scanned,
     if (s->part == NAME) {
         if (i == line && !rn__is_class(buf[i], RN__CLASS_TOKEN))
             return start_line(buf, scanned, end, reason);
-        if (i == line && f == NULL)
+        if (i == line && full)
             return RN__FIELD_FULL;
         while (i < end && rn__is_class(buf[i], RN__CLASS_TOKEN))
             i++;
@@ -196,4 +199,33 @@ const char *rn__take_digits(const struct rn__http_field *f, uint64_t *ret)
     }
     *ret = n;
     return NULL;
+}
+
+bool rn__is_token_text(const char *s)
+{
+    const char *at = s;
+
+    while (rn__is_class(*at, RN__CLASS_TOKEN))
+        at++;
+    return at > s && *at == '\0';
+}
+
+bool rn__is_value_text(const char *s)
+{
+    for (; *s != '\0'; s++)
+        if (((unsigned char)*s < 0x20 && *s != '\t') || *s == 0x7f)
+            return false;
+    return true;
+}
+
+bool rn__trailer_is_forbidden(const char *name)
+{
+    static const char *const names[] = {"content-length", "transfer-encoding", "host",
+                                        "trailer",        "content-encoding",  "content-type",
+                                        "authorization"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcasecmp(name, names[i]) == 0)
+            return true;
+    return false;
 }

@@ -58,14 +58,15 @@ enum { RN__FIELD_LINE = 1, RN__FIELD_END = 2, RN__FIELD_FULL = 3 };
  *   buf      the message's bytes from its first on
  *   scanned  how many of them are judged; moved on
  *   end      how many there are
- *   f        what was found; NULL: there is no room for another
+ *   full     there is no room for another
+ *   f        what was found
  *   reason   RN__HTTP_BAD: the rule broken
  * Returns RN__FIELD_LINE (*f is set), RN__FIELD_END (the empty line; both are behind *scanned),
- * RN__FIELD_FULL (a line starts, and f is NULL), RN__HTTP_INCOMPLETE or RN__HTTP_BAD. Source:
+ * RN__FIELD_FULL (a line starts), RN__HTTP_INCOMPLETE or RN__HTTP_BAD. Source:
  * src/http/fields.c
  */
 int rn__field_next(struct rn__field_scan *s, const char *buf, uint32_t *scanned, uint32_t end,
-                   struct rn__http_field *f, const char **reason);
+                   bool full, struct rn__http_field *f, const char **reason);
 
 /* The fields' bytes have moved from `old`, an address that may be gone, to buf. */
 void rn__fields_move(struct rn__http_field *fields, unsigned n, uintptr_t old, const char *buf);
@@ -85,6 +86,15 @@ bool rn__next_item(struct rn__http_slice *rest, struct rn__http_slice *item);
 
 /* 1*DIGIT and nothing else (RFC 9110 8.6): NULL, or the rule broken. */
 const char *rn__take_digits(const struct rn__http_field *f, uint64_t *ret);
+
+/* A name as a field may have it; and a value: nothing in it could end the line early, or be taken
+ * for its end. Both are terminated. */
+bool rn__is_token_text(const char *s);
+bool rn__is_value_text(const char *s);
+
+/* A name that a message's framing or routing hangs on: it has no business after the body (RFC 9110
+ * 6.5.1), and is passed over there. Terminated. */
+bool rn__trailer_is_forbidden(const char *name);
 
 /* 0 means `normal`, and more than `most` is `most`. */
 static inline size_t rn__choose_limit(size_t wanted, size_t normal, size_t most)

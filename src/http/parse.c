@@ -436,9 +436,10 @@ static int finish_head(struct rn__http_request *req)
 
 static int scan_field(struct rn__http_request *req, const struct input *in)
 {
-    struct rn__http_field *f = req->n_fields == in->max_fields ? NULL : &req->fields[req->n_fields];
-    const char *reason;
-    int r = rn__field_next(&req->field, in->buf, &req->scanned, in->end, f, &reason);
+    bool full = req->n_fields == in->max_fields;
+    struct rn__http_field *f = &req->fields[req->n_fields];
+    const char *reason = NULL;
+    int r = rn__field_next(&req->field, in->buf, &req->scanned, in->end, full, f, &reason);
 
     switch (r) {
     case RN__FIELD_LINE:

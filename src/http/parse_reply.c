@@ -147,11 +147,10 @@ static int take_field(struct rn__reply_head *head, const struct rn__http_field *
 
 static int scan_field(struct rn__reply_head *head, const char *buf, uint32_t end)
 {
-    struct rn__http_field *f = head->n_fields == RN__HTTP_MAX_FIELDS
-                                   ? NULL
-                                   : &head->fields[head->n_fields];
-    const char *reason;
-    int r = rn__field_next(&head->field, buf, &head->scanned, end, f, &reason);
+    bool full = head->n_fields == RN__HTTP_MAX_FIELDS;
+    struct rn__http_field *f = &head->fields[head->n_fields];
+    const char *reason = NULL;
+    int r = rn__field_next(&head->field, buf, &head->scanned, end, full, f, &reason);
 
     switch (r) {
     case RN__FIELD_LINE:

@@ -26,7 +26,8 @@ enum rn__reply_body {
     RN__REPLY_UNTIL_CLOSE
 };
 
-/* About 2.5 KiB. Slices point into the buffer of the last call; all are valid once it returned > 0. */
+/* About 2.5 KiB. Fields point into the buffer of the last call; all are valid once it returned > 0.
+ */
 struct rn__reply_head {
     /* the parser's own; zero at begin */
     const char *base;

@@ -42,24 +42,6 @@ static int set_fields_room(rn_http_response *w, size_t room)
     return 0;
 }
 
-static bool is_token(const char *s)
-{
-    const char *at = s;
-
-    while (rn__is_class(*at, RN__CLASS_TOKEN))
-        at++;
-    return at > s && *at == '\0';
-}
-
-/* What could end the line early, or what some recipient could take for its end. */
-static bool is_value(const char *s)
-{
-    for (; *s != '\0'; s++)
-        if (((unsigned char)*s < 0x20 && *s != '\t') || *s == 0x7f)
-            return false;
-    return true;
-}
-
 static void remove_fields(rn_http_response *w, const char *name)
 {
     size_t name_len = strlen(name), at = 0;
@@ -145,7 +127,7 @@ static int set_field(rn_http_response *w, const char *name, const char *value, b
 {
     int r;
 
-    if (!is_token(name) || (value != NULL && !is_value(value)))
+    if (!rn__is_token_text(name) || (value != NULL && !rn__is_value_text(value)))
         return -EINVAL;
     if (w->head_out)
         return -EALREADY;

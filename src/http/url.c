@@ -81,7 +81,7 @@ static int take_authority(struct rn__url *u, const char *s, size_t len)
     return 0;
 }
 
-/* Into room for three times len: browsers and servers write spaces, quotes and UTF-8 as they are. */
+/* Into room for three times len: people and servers write spaces, quotes and UTF-8 as they are. */
 static int take_target(struct rn__url *u, const char *s, size_t len)
 {
     char *out = u->target;

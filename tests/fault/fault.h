@@ -47,6 +47,7 @@
     X(conn_from_fd, 0, FAULT_CUT_RECV)                                                             \
     X(hand_on, 0, 0)                                                                               \
     X(explain, 0, FAULT_MAY_PASS)                                                                  \
+    X(http_client, 0, 0)                                                                           \
     X(groups_and_channels, 0, 0)                                                                   \
     X(dump_many, 0, 0)
 

@@ -334,6 +334,90 @@ int fault_run_explain(void)
     return r < 0 ? r : explain_use("unix", address);
 }
 
+/* ---- HTTP ---- */
+
+#define PAGE 3000
+
+static int answer_http(void *flow)
+{
+    static const char head[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nbb8\r\n";
+    static char asked[64 << 10];
+    static const char end[] = "\r\n0\r\nX: y\r\n\r\n";
+    struct fault_flow *f = flow;
+    char page[PAGE];
+    size_t len = 0;
+    rn_conn *c;
+    int r = 0;
+
+    fault_fill(page, sizeof page, 1);
+    TRY(rn_accept(f->ln, &c));
+    rn_set_deadline(c, fault_limit());
+    while (r >= 0 && (len < 5 || memcmp(asked + len - 5, "0\r\n\r\n", 5) != 0)) {
+        r = (int)fault_note(rn_read(c, asked + len, sizeof asked - len));
+        r = r == 0 ? -RN_EPARTIAL : r; /* the client has failed, and says why */
+        len += r > 0 ? (size_t)r : 0;
+    }
+    if (r >= 0)
+        r = (int)fault_note(rn_write(c, head, sizeof head - 1));
+    if (r >= 0)
+        r = (int)fault_note(rn_write(c, page, sizeof page));
+    if (r >= 0)
+        r = (int)fault_note(rn_write(c, end, sizeof end - 1));
+    rn_close(c);
+    return r < 0 ? r : 0;
+}
+
+static ssize_t give_body(void *left, void *buf, size_t len)
+{
+    int *n = left;
+
+    memset(buf, 'b', len);
+    return --*n > 0 ? (ssize_t)len : 0;
+}
+
+static int read_page(rn_http_reply *reply)
+{
+    char page[PAGE + 1];
+    size_t len = 0;
+    ssize_t n;
+
+    while ((n = rn_http_body_read(reply, page + len, sizeof page - len)) > 0)
+        len += (size_t)n;
+    TRY(n);
+    return len == PAGE && rn_http_reply_trailer(reply, "x") != NULL ? fault_check(page, len, 1)
+                                                                    : FAULT_WRONG;
+}
+
+static int ask_http(void *flow)
+{
+    struct fault_flow *f = flow;
+    char url[160];
+    int left = 3, r;
+    rn_http_client_request q = {.method = "POST",
+                                .url = url,
+                                .read_body = give_body,
+                                .body_arg = &left,
+                                .body_length = -1,
+                                .deadline = fault_limit()};
+    rn_http_client *client;
+    rn_http_reply *reply;
+
+    snprintf(url, sizeof url, "http://%s/", f->address);
+    TRY(rn_http_client_new(NULL, &client));
+    r = (int)fault_note(rn_http_do(client, &q, &reply));
+    if (r == 0) {
+        r = read_page(reply);
+        rn_http_reply_close(reply);
+    }
+    rn_http_client_free(client);
+    return r;
+}
+
+int fault_run_http_client(void)
+{
+    return fault_flow("tcp", "127.0.0.1:0", answer_http, ask_http, NULL);
+}
+
 /* ---- coroutines among themselves ---- */
 
 #define ITEMS 50

@@ -1,5 +1,6 @@
 /*
- * test_http_reply.c - the response parser, rule by rule, at every split and at the page's edge; URLs
+ * test_http_reply.c - the response parser, rule by rule, at every split and at the page's edge, and
+ * URLs
  */
 #include <stdlib.h>
 #include <sys/mman.h>
