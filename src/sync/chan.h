@@ -31,8 +31,8 @@ struct rn_chan {
 };
 
 /* One try, under the lock, by P p (NULL: a plain thread). 1: an item has passed, 0: it would have
- * to wait, -EPIPE: closed. Whose wait is in *wake, if any, is the caller's to ready once the lock is
- * released; until then the wait stays. */
+ * to wait, -EPIPE: closed. Whose wait is in *wake, if any, is the caller's to ready once the lock
+ * is released; until then the wait stays. */
 int rn__chan_put(rn_chan *ch, const void *item, struct rn__proc *p, struct rn__wait **wake);
 int rn__chan_take(rn_chan *ch, void *item, struct rn__proc *p, struct rn__wait **wake);
 
