@@ -12,6 +12,7 @@ enum { CMD_OK = 0, CMD_FAILED = 1, CMD_USAGE = 2 };
 int cmd_doctor(int argc, char **argv);
 int cmd_echo(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
+int cmd_trace(int argc, char **argv);
 
 /* One line to standard error, "runnel: " before it. */
 void cmd_error(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -1,0 +1,174 @@
+/*
+ * trace.bpf.c - the kernel side of `runnel trace`
+ *
+ * Every system call on the machine passes on_enter and on_exit; those of other processes leave
+ * after one look into `targets`. Between the two a call is in `pending`, by its task's address: a
+ * thread that calls execve may get another number by it, but remains the same task. Processes are
+ * known by their numbers in the first pid namespace.
+ */
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_core_read.h>
+
+#include "kernel.h"
+#include "trace.h"
+
+#define MAX_ERRNO 4095
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+const volatile struct trace_config config = {};
+
+__u64 lost; /* calls that found no room in `pending` */
+
+struct pending {
+    __u64 enter_ns;
+    __u32 nr;
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 8192);
+    __type(key, __u32); /* process */
+    __type(value, __u32);
+} targets SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 32768);
+    __type(key, __u64); /* address of its task_struct */
+    __type(value, struct pending);
+} pending SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, TRACE_CALLS);
+    __type(key, __u32);
+    __type(value, struct trace_call);
+} calls SEC(".maps");
+
+/* The position of the highest bit, without a loop. */
+static __always_inline __u32 top_bit(__u64 v)
+{
+    __u32 top = 0;
+
+    if (v >> 32) {
+        v >>= 32;
+        top += 32;
+    }
+    if (v >> 16) {
+        v >>= 16;
+        top += 16;
+    }
+    if (v >> 8) {
+        v >>= 8;
+        top += 8;
+    }
+    if (v >> 4) {
+        v >>= 4;
+        top += 4;
+    }
+    if (v >> 2) {
+        v >>= 2;
+        top += 2;
+    }
+    return top + (__u32)(v >> 1);
+}
+
+/* rn__hist_bucket. */
+static __always_inline __u32 bucket_of(__u64 v)
+{
+    __u32 top, bucket;
+
+    if (v < 8)
+        return (__u32)v;
+    top = top_bit(v);
+    bucket = (top - 2) * 8 + ((__u32)(v >> (top - 3)) & 7);
+    return bucket < TRACE_BUCKETS ? bucket : TRACE_BUCKETS - 1;
+}
+
+static __always_inline void count(__u32 nr, __u64 ns, long result)
+{
+    struct trace_call *call = bpf_map_lookup_elem(&calls, &nr);
+    __u32 bucket = bucket_of(ns);
+
+    if (call == NULL || bucket >= TRACE_BUCKETS)
+        return;
+    call->count++;
+    call->total_ns += ns;
+    if (ns > call->max_ns)
+        call->max_ns = ns;
+    if (result < 0 && result >= -MAX_ERRNO)
+        call->errors++;
+    call->buckets[bucket]++;
+}
+
+SEC("raw_tp/sys_enter")
+int on_enter(struct bpf_raw_tracepoint_args *ctx)
+{
+    __u32 process = bpf_get_current_pid_tgid() >> 32;
+    __u64 task = bpf_get_current_task();
+    struct pending p = {};
+
+    if (bpf_map_lookup_elem(&targets, &process) == NULL)
+        return 0;
+    p.nr = (__u32)ctx->args[1];
+    p.enter_ns = bpf_ktime_get_ns();
+    if (bpf_map_update_elem(&pending, &task, &p, BPF_ANY) != 0)
+        __sync_fetch_and_add(&lost, 1);
+    return 0;
+}
+
+SEC("raw_tp/sys_exit")
+int on_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+    __u32 process = bpf_get_current_pid_tgid() >> 32;
+    __u32 *state = bpf_map_lookup_elem(&targets, &process);
+    __u64 task = bpf_get_current_task(), ns;
+    long result = (long)ctx->args[1];
+    struct pending *p;
+
+    if (state == NULL)
+        return 0;
+    p = bpf_map_lookup_elem(&pending, &task);
+    if (p == NULL) /* it began before we did */
+        return 0;
+    if (*state == TRACE_WAITS && p->nr == config.execve && result == 0)
+        *state = TRACE_COUNTS;
+    if (*state == TRACE_COUNTS) {
+        ns = bpf_ktime_get_ns() - p->enter_ns;
+        if (config.count)
+            count(p->nr, ns, result);
+    }
+    bpf_map_delete_elem(&pending, &task);
+    return 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+    __u32 from = (__u32)parent->tgid, to = (__u32)child->tgid;
+    __u32 *state = bpf_map_lookup_elem(&targets, &from);
+
+    if (state != NULL && *state == TRACE_COUNTS && from != to &&
+        bpf_map_update_elem(&targets, &to, state, BPF_ANY) != 0)
+        __sync_fetch_and_add(&lost, 1);
+    return 0;
+}
+
+/* A number that is free again must not make a target of whoever gets it. */
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_end, struct task_struct *ended)
+{
+    __u32 process = (__u32)ended->tgid;
+    __u64 task = (__u64)ended;
+
+    if (bpf_map_lookup_elem(&targets, &process) == NULL)
+        return 0;
+    bpf_map_delete_elem(&pending, &task);
+    if (ended->signal->live.counter == 0)
+        bpf_map_delete_elem(&targets, &process);
+    return 0;
+}

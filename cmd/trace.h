@@ -1,0 +1,103 @@
+/*
+ * trace.h - what the files of `runnel trace` share
+ *
+ * trace.c reads the options and runs the loop, trace_load.c brings the programs into the kernel and
+ * takes them out, trace_call.c knows the calls' names and reads their figures; then there is a file
+ * for each thing that can be shown. All of it runs in coroutines of one thread.
+ */
+#ifndef RN_CMD_TRACE_H
+#define RN_CMD_TRACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include <linux/types.h>
+
+#include "base/hist.h"
+#include "cmd.h"
+#include "../bpf/trace.h"
+
+#define TRACE_MAX_PIDS 64
+
+enum trace_mode { TRACE_SUMMARY };
+
+struct trace_options {
+    enum trace_mode mode;
+    pid_t pids[TRACE_MAX_PIDS];
+    int n_pids;
+    char **command; /* NULL: none */
+    bool follow, json;
+    rn_time limit_ns; /* 0: none */
+};
+
+struct trace_kernel; /* the loaded programs */
+
+struct trace {
+    struct trace_options options;
+    struct trace_kernel *kernel;
+    int ends[TRACE_MAX_PIDS]; /* a descriptor for each process, readable when it has ended */
+    int n_ends;
+    pid_t child; /* runs the command; 0: none, or it was waited for */
+    int go;      /* a byte written here, and the child executes the command */
+    int child_status;
+    int stopped; /* the signal that ends it */
+    rn_time began, ended;
+};
+
+/* One system call's figures, summed over the CPUs. */
+struct trace_figures {
+    int nr;
+    uint64_t count, errors, total_ns, max_ns;
+    struct rn__hist hist;
+};
+
+/* ---- trace_load.c ---- */
+
+/* Brings the programs into the kernel; what they do not need for these options is left out. A
+ * failure is told, with what to do about it. */
+int trace_load(const struct trace_options *options, struct trace_kernel **ret);
+void trace_unload(struct trace_kernel *kernel);
+
+/* Makes a process a target; state as in bpf/trace.h. */
+int trace_add_target(struct trace_kernel *kernel, pid_t pid, uint32_t state);
+
+/* From here on targets are seen. A failure is told. */
+int trace_attach(struct trace *t);
+
+/* How many targets there are: processes that have not ended. */
+int trace_count_targets(const struct trace_kernel *kernel);
+
+/* Calls that could not be noted for lack of room. */
+uint64_t trace_lost(const struct trace_kernel *kernel);
+
+/* ---- trace_call.c ---- */
+
+/* "read", or "syscall_999" in buf. */
+const char *trace_call_name(int nr, char buf[static 24]);
+
+/* -1: there is no such call. */
+int trace_call_number(const char *name);
+
+/*
+ * The calls that were made so far, the one with the most time first.
+ *   ret  the caller's to free; may be NULL where there are none
+ * Returns how many; -ENOMEM.
+ */
+int trace_read_figures(struct trace_kernel *kernel, struct trace_figures **ret);
+
+/* One call's sum over all CPUs; false where there is none. */
+bool trace_read_call(struct trace_kernel *kernel, int nr, struct trace_figures *ret);
+
+/* The share of calls (0 < share <= 1) that took at most so long. */
+uint64_t trace_quantile(const struct trace_figures *f, double share);
+
+/* "12.3 us", "4.56 s": three digits, in buf. */
+const char *trace_span(uint64_t ns, char buf[static 16]);
+
+/* ---- what is shown ---- */
+
+int trace_show_summary(struct trace *t);
+
+#endif

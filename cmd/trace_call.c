@@ -1,0 +1,114 @@
+/*
+ * trace_call.c - system calls: their names, and their figures as the kernel side has counted them
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "trace.h"
+#include "trace_kernel.h"
+
+_Static_assert(sizeof(struct rn__hist) == sizeof((struct trace_call){0}.buckets),
+               "bpf/trace.bpf.c counts into a struct rn__hist");
+
+static const char *const names[TRACE_CALLS] = {
+#include "syscalls.inc"
+};
+
+const char *trace_call_name(int nr, char buf[static 24])
+{
+    if (nr >= 0 && nr < TRACE_CALLS && names[nr] != NULL)
+        return names[nr];
+    snprintf(buf, 24, "syscall_%d", nr);
+    return buf;
+}
+
+int trace_call_number(const char *name)
+{
+    for (int i = 0; i < TRACE_CALLS; i++)
+        if (names[i] != NULL && strcmp(names[i], name) == 0)
+            return i;
+    return -1;
+}
+
+/* ---- figures ---- */
+
+static void add_cpu(struct trace_figures *f, const struct trace_call *call)
+{
+    f->count += call->count;
+    f->errors += call->errors;
+    f->total_ns += call->total_ns;
+    if (call->max_ns > f->max_ns)
+        f->max_ns = call->max_ns;
+    for (int i = 0; i < TRACE_BUCKETS; i++)
+        f->hist.buckets[i] += call->buckets[i];
+}
+
+bool trace_read_call(struct trace_kernel *kernel, int nr, struct trace_figures *ret)
+{
+    struct trace_figures f = {.nr = nr};
+    uint32_t key = (uint32_t)nr;
+
+    if (bpf_map_lookup_elem(bpf_map__fd(kernel->bpf->maps.calls), &key, kernel->per_cpu) < 0)
+        return false;
+    for (int i = 0; i < kernel->n_cpus; i++)
+        add_cpu(&f, &kernel->per_cpu[i]);
+    if (f.count == 0)
+        return false;
+    *ret = f;
+    return true;
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const struct trace_figures *x = a, *y = b;
+
+    if (x->total_ns != y->total_ns)
+        return x->total_ns < y->total_ns ? 1 : -1;
+    return x->nr - y->nr;
+}
+
+int trace_read_figures(struct trace_kernel *kernel, struct trace_figures **ret)
+{
+    struct trace_figures *all = NULL, one;
+    int n = 0;
+
+    for (int nr = 0; nr < TRACE_CALLS; nr++) {
+        struct trace_figures *more;
+
+        if (!trace_read_call(kernel, nr, &one))
+            continue;
+        more = realloc(all, (size_t)(n + 1) * sizeof *all);
+        if (more == NULL) {
+            free(all);
+            return -ENOMEM;
+        }
+        all = more;
+        all[n++] = one;
+    }
+    if (n > 0)
+        qsort(all, (size_t)n, sizeof *all, by_time);
+    *ret = all;
+    return n;
+}
+
+uint64_t trace_quantile(const struct trace_figures *f, double share)
+{
+    uint64_t ns = rn__hist_quantile(&f->hist, share);
+
+    return ns < f->max_ns ? ns : f->max_ns; /* a bucket's upper bound may lie above */
+}
+
+const char *trace_span(uint64_t ns, char buf[static 16])
+{
+    static const char *const units[] = {"ns", "us", "ms", "s"};
+    double v = (double)ns;
+    int unit = 0;
+
+    while (unit < 3 && v >= 999.5) {
+        v /= 1000;
+        unit++;
+    }
+    snprintf(buf, 16, "%.*f %s", unit == 0 || v >= 99.95 ? 0 : v >= 9.995 ? 1 : 2, v, units[unit]);
+    return buf;
+}

@@ -1,0 +1,169 @@
+/*
+ * trace_load.c - bringing the programs of bpf/trace.bpf.c into the kernel, or saying why not
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "trace.h"
+#include "trace_kernel.h"
+
+#define CAP_SYS_ADMIN 21
+#define CAP_PERFMON 38
+#define CAP_BPF 39
+
+/* ---- why it cannot be ---- */
+
+/* What libbpf said last; it says more than an errno where the verifier refuses. */
+static char complaint[512];
+
+__attribute__((format(printf, 2, 0))) static int keep_complaint(enum libbpf_print_level level,
+                                                                const char *format, va_list ap)
+{
+    if (level == LIBBPF_WARN && *complaint == '\0')
+        return vsnprintf(complaint, sizeof complaint, format, ap);
+    return 0;
+}
+
+static uint64_t read_capabilities(void)
+{
+    unsigned long long bits = 0;
+    char line[256];
+    FILE *f = fopen("/proc/self/status", "re");
+
+    if (f == NULL)
+        return 0;
+    while (fgets(line, sizeof line, f) != NULL)
+        if (strncmp(line, "CapEff:", 7) == 0)
+            bits = strtoull(line + 7, NULL, 16);
+    fclose(f);
+    return bits;
+}
+
+/* strace needs none of what is missing, but stops the process twice for each call. */
+static void name_strace(const struct trace_options *o)
+{
+    fputs("  without that, and slower: strace -c -f ", stderr);
+    if (o->command != NULL)
+        fprintf(stderr, "%s ...\n", o->command[0]);
+    else
+        fprintf(stderr, "-p %d\n", (int)o->pids[0]);
+}
+
+/* What is known to be missing, before anything is tried. */
+static int check_needs(const struct trace_options *o)
+{
+    uint64_t caps = read_capabilities(), both = 1ULL << CAP_BPF | 1ULL << CAP_PERFMON;
+
+    if (access("/sys/kernel/btf/vmlinux", R_OK) < 0) {
+        cmd_error("trace: this kernel does not describe its types: no /sys/kernel/btf/vmlinux\n"
+                  "  use a kernel with CONFIG_DEBUG_INFO_BTF=y, as Debian's is since version 11");
+        name_strace(o);
+        return -ENOENT;
+    }
+    if ((caps & both) != both && (caps & 1ULL << CAP_SYS_ADMIN) == 0) {
+        cmd_error("trace: this needs CAP_BPF and CAP_PERFMON\n"
+                  "  either: sudo runnel trace ...\n"
+                  "  or, once: sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace=ep "
+                  "\"$(command -v runnel)\"");
+        name_strace(o);
+        return -EPERM;
+    }
+    return 0;
+}
+
+static void explain(const struct trace_options *o, const char *what, int r)
+{
+    cmd_error("trace: cannot %s: %s", what, strerror(-r));
+    if (*complaint != '\0')
+        fprintf(stderr, "  %s", complaint);
+    if (r == -EPERM)
+        fputs("  a container's seccomp filter may forbid bpf(2) (docker: --cap-add BPF --cap-add "
+              "PERFMON --security-opt seccomp=unconfined), or the kernel is locked down (cat "
+              "/sys/kernel/security/lockdown)\n",
+              stderr);
+    else if (r == -ENOENT || r == -ESRCH)
+        fputs("  the kernel was built without these tracepoints: it wants CONFIG_FTRACE_SYSCALLS=y "
+              "and CONFIG_BPF_EVENTS=y\n",
+              stderr);
+    name_strace(o);
+}
+
+/* ---- loading ---- */
+
+static void choose(struct trace_kernel *k, const struct trace_options *o)
+{
+    k->bpf->rodata->config = (struct trace_config){.execve = SYS_execve, .count = true};
+    bpf_program__set_autoload(k->bpf->progs.on_fork, o->follow);
+}
+
+int trace_load(const struct trace_options *options, struct trace_kernel **ret)
+{
+    struct trace_kernel *k;
+    int r = check_needs(options);
+
+    if (r < 0)
+        return r;
+    libbpf_set_print(keep_complaint);
+    k = calloc(1, sizeof *k);
+    if (k == NULL)
+        return -ENOMEM;
+    k->n_cpus = libbpf_num_possible_cpus();
+    r = k->n_cpus < 0 ? k->n_cpus : 0;
+    if (r == 0) {
+        k->per_cpu = calloc((size_t)k->n_cpus, sizeof *k->per_cpu);
+        k->bpf = trace_bpf__open();
+        r = k->per_cpu == NULL ? -ENOMEM : k->bpf == NULL ? -errno : 0;
+    }
+    if (r == 0) {
+        choose(k, options);
+        r = trace_bpf__load(k->bpf);
+    }
+    if (r < 0) {
+        explain(options, "load its programs into the kernel", r);
+        trace_unload(k);
+        return r;
+    }
+    *ret = k;
+    return 0;
+}
+
+void trace_unload(struct trace_kernel *kernel)
+{
+    trace_bpf__destroy(kernel->bpf);
+    free(kernel->per_cpu);
+    free(kernel);
+}
+
+int trace_add_target(struct trace_kernel *kernel, pid_t pid, uint32_t state)
+{
+    uint32_t key = (uint32_t)pid;
+
+    return bpf_map_update_elem(bpf_map__fd(kernel->bpf->maps.targets), &key, &state, BPF_ANY);
+}
+
+int trace_attach(struct trace *t)
+{
+    int r = trace_bpf__attach(t->kernel->bpf);
+
+    if (r < 0)
+        explain(&t->options, "attach to the system calls", r);
+    return r;
+}
+
+int trace_count_targets(const struct trace_kernel *kernel)
+{
+    int map = bpf_map__fd(kernel->bpf->maps.targets), n = 0;
+    uint32_t key;
+
+    for (void *at = NULL; bpf_map_get_next_key(map, at, &key) == 0; at = &key)
+        n++;
+    return n;
+}
+
+uint64_t trace_lost(const struct trace_kernel *kernel)
+{
+    return kernel->bpf->bss->lost;
+}

@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+"""test_trace.py BUILD_DIR [NAME...] - `runnel trace`: its figures beside strace's on the same program."""
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+
+from e2e import Program, RUNNEL, Skip, main, read_exactly, until
+
+TRACE = [RUNNEL, "trace"]
+
+
+def trace(*argv, ok=True, **more):
+    p = subprocess.run([*TRACE, *argv], capture_output=True, text=True, timeout=20, check=False, **more)
+    assert not ok or p.returncode == 0, p
+    return p
+
+
+def need_bpf():
+    p = trace("true", ok=False)
+    if p.returncode:
+        raise Skip(p.stderr.splitlines()[0])
+
+
+def counts_of(figures):
+    return {c["name"]: (c["count"], c["errors"]) for c in figures["calls"]}
+
+
+def strace_counts(*argv):
+    """What strace -c says: {call: (count, errors)}."""
+    if shutil.which("strace") is None:
+        raise Skip("no strace")
+    with tempfile.NamedTemporaryFile("r") as f:
+        subprocess.run(["strace", "-c", "-o", f.name, *argv], capture_output=True, timeout=20,
+                       check=False)
+        rows = [line.split() for line in f if re.match(r" *\d", line) and "total" not in line]
+    return {r[-1]: (int(r[3]), int(r[4]) if len(r) == 6 else 0) for r in rows}
+
+
+class Tracer:
+    """A trace of a running process; end() ends it as Ctrl-C does, and gives its JSON."""
+
+    def __init__(self, pid, *argv):
+        self.process = subprocess.Popen([*TRACE, "--json", "-p", str(pid), *argv], text=True,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        line = self.process.stderr.readline()
+        assert "tracing" in line, line
+
+    def end(self):
+        self.process.send_signal(signal.SIGINT)
+        out, err = self.process.communicate(timeout=20)
+        assert self.process.returncode == 0 and err == "", (self.process.returncode, err)
+        return json.loads(out)
+
+
+def test_wrong_calls_are_told_and_exit_with_2():
+    if "built without" in trace("true", ok=False).stderr:
+        raise Skip("built without it")
+    for argv in ([], ["-p", "x"], ["-p", "0"], ["--seconds", "0", "true"], ["--nonsense", "true"]):
+        p = trace(*argv, ok=False)
+        assert p.returncode == 2 and p.stdout == "" and p.stderr != "", (argv, p)
+    assert "Usage: runnel trace" in trace("--help").stdout
+
+
+def test_what_is_missing_is_told_with_what_to_do():
+    if "built without" in trace("true", ok=False).stderr:
+        raise Skip("built without it")
+    if os.geteuid() != 0:
+        raise Skip("not root")
+    for wrap, says in ((["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--reuid=65534"],
+                        "CAP_BPF"),
+                       (["unshare", "-m", "sh", "-c", "mount -t tmpfs none /sys/kernel/btf && \"$@\"",
+                         "sh"], "CONFIG_DEBUG_INFO_BTF")):
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o755)
+            copy = shutil.copy(RUNNEL, folder)  # the build directory may be closed to others
+            if subprocess.run([*wrap, "true"], check=False).returncode:
+                raise Skip(f"no {wrap[0]}")
+            p = subprocess.run([*wrap, copy, "trace", "true"], capture_output=True, text=True,
+                               timeout=20, check=False)
+        assert p.returncode == 1 and p.stdout == "", p
+        assert says in p.stderr and "strace -c -f true" in p.stderr, p.stderr
+
+
+def test_counts_are_those_of_strace():
+    need_bpf()
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "file")
+        with open(path, "wb") as f:
+            f.write(b"x" * 3_000_000)
+        for argv, status, more in ((["ls", folder], 0, []), (["cat", path, "/none", path], 1, []),
+                                   (["dd", f"if={path}", "of=/dev/null", "bs=1000"], 0, []),
+                                   (["sh", "-c", f"ls {folder}; ls {folder}; exit 3"], 3, ["-f"])):
+            p = trace("--json", *more, "--", *argv, ok=False)
+            assert p.returncode == status, p
+            mine = counts_of(json.loads(p.stdout[p.stdout.index('{"seconds"'):]))
+            theirs = strace_counts(*more, *argv)
+            assert mine == theirs, (argv, set(mine.items()) ^ set(theirs.items()))
+        assert json.loads(trace("--json", "true").stdout)["lost"] == 0
+
+
+def test_figures_agree_with_one_another():
+    need_bpf()
+    figures = json.loads(trace("--json", "--", "sleep", "0.05").stdout)
+    for c in figures["calls"]:
+        assert 0 < c["p50_ns"] <= c["p99_ns"] <= c["max_ns"] <= c["total_ns"], c
+        assert c["mean_ns"] * c["count"] <= c["total_ns"] < (c["mean_ns"] + 1) * c["count"], c
+    assert figures["calls"] == sorted(figures["calls"], key=lambda c: -c["total_ns"])
+    assert figures["calls"][0]["name"] == "clock_nanosleep"
+    assert 50e6 <= figures["calls"][0]["total_ns"] <= figures["seconds"] * 1e9
+    text = trace("sleep", "0.05").stdout.splitlines()
+    assert text[0].split() == "time total mean p50 p99 max calls errors call".split()
+    assert text[1].endswith("  clock_nanosleep") and " total, in " in text[-1], text
+
+
+def test_a_running_server_of_many_threads_is_counted():
+    need_bpf()
+    with Program(RUNNEL, "echo", "--procs", "4", "127.0.0.1:PORT") as s:
+        tracer = Tracer(s.process.pid)
+        n_conns, n_messages = 8, 50
+        for _ in range(n_conns):
+            with s.connect() as c:
+                for _ in range(n_messages):
+                    c.sendall(b"hello")
+                    assert read_exactly(c, 5) == b"hello"
+        until(lambda: len(os.listdir(f"/proc/{s.process.pid}/fd")) < 30, "it closes nothing")
+        counts = counts_of(tracer.end())
+        writes = sum(counts.get(name, (0, 0))[0] for name in ("write", "sendto", "sendmsg"))
+        reads = sum(counts.get(name, (0, 0))[0] for name in ("read", "recvfrom", "recvmsg"))
+        taken = counts["accept4"][0] - counts["accept4"][1]
+        assert taken == n_conns and n_conns * n_messages <= writes <= n_conns * n_messages + 100, counts
+        assert reads >= n_conns * (n_messages + 1), counts
+        assert s.process.poll() is None  # and it goes on
+        assert counts_of(Tracer(s.process.pid).end()).get("accept4") is None
+
+
+def test_children_are_followed_only_when_asked():
+    need_bpf()
+    for more, n in (([], 1), (["-f"], 3)):
+        p = trace("--json", *more, "--", "sh", "-c", "sh -c true; sh -c true; :")
+        assert counts_of(json.loads(p.stdout))["execve"] == (n, 0), p.stdout
+
+
+def test_it_ends_with_its_target_after_its_time_or_by_a_signal():
+    need_bpf()
+    with subprocess.Popen(["sleep", "100"]) as p:
+        assert trace("--seconds", "1", "-p", str(p.pid)).stdout != ""
+        tracer = Tracer(p.pid)
+        p.kill()
+        out, err = tracer.process.communicate(timeout=20)
+        assert tracer.process.returncode == 0 and err == "", err
+        json.loads(out)
+    gone = trace("-p", str(p.pid), ok=False)
+    assert gone.returncode == 1 and f"process {p.pid}" in gone.stderr, gone
+    gone = trace("/no/such/program", ok=False)
+    assert gone.returncode == 127 and "/no/such/program: No such file" in gone.stderr, gone
+    with subprocess.Popen([*TRACE, "sh", "-c", "echo on; exec sleep 100"], text=True,
+                          stdout=subprocess.PIPE) as p:
+        assert p.stdout.readline() == "on\n"
+        p.terminate()
+        assert "execve" in p.communicate(timeout=20)[0] and p.returncode == 0
+
+
+main(globals())
