@@ -13,6 +13,23 @@ typedef struct {
     int counter;
 } atomic_t;
 
+/* The arguments of a system call. */
+#ifdef __TARGET_ARCH_x86
+struct pt_regs {
+    unsigned long di, si, dx;
+};
+#define FIRST_ARG(regs) BPF_CORE_READ(regs, di)
+#define SECOND_ARG(regs) BPF_CORE_READ(regs, si)
+#define THIRD_ARG(regs) BPF_CORE_READ(regs, dx)
+#else
+struct pt_regs {
+    __u64 regs[31];
+};
+#define FIRST_ARG(r) BPF_CORE_READ(r, regs[0])
+#define SECOND_ARG(r) BPF_CORE_READ(r, regs[1])
+#define THIRD_ARG(r) BPF_CORE_READ(r, regs[2])
+#endif
+
 struct signal_struct {
     atomic_t live; /* threads that have not ended */
 };

@@ -19,12 +19,16 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-const volatile struct trace_config config = {};
+#define PROT_EXEC 4
 
-__u64 lost; /* calls that found no room in `pending` */
+const volatile struct trace_config config = {};
+const volatile __u8 only[TRACE_CALLS] = {};
+
+__u64 lost; /* what found no room in a map or in the ring buffer */
 
 struct pending {
     __u64 enter_ns;
+    __u64 args[3];
     __u32 nr;
 };
 
@@ -48,6 +52,11 @@ struct {
     __type(key, __u32);
     __type(value, struct trace_call);
 } calls SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_RINGBUF);
+    __uint(max_entries, 1 << 20);
+} events SEC(".maps");
 
 /* The position of the highest bit, without a loop. */
 static __always_inline __u32 top_bit(__u64 v)
@@ -105,6 +114,59 @@ static __always_inline void count(__u32 nr, __u64 ns, long result)
     call->buckets[bucket]++;
 }
 
+static __always_inline void tell_mapped(__u32 process)
+{
+    struct trace_event *e = bpf_ringbuf_reserve(&events, sizeof *e, 0);
+
+    if (e == NULL) {
+        __sync_fetch_and_add(&lost, 1);
+        return;
+    }
+    e->kind = TRACE_EVENT_MAPPED;
+    e->pid = process;
+    bpf_ringbuf_submit(e, 0);
+}
+
+static __always_inline void tell_slow(void *ctx, const struct pending *p, __u64 ns, long result)
+{
+    struct trace_slow *e = bpf_ringbuf_reserve(&events, sizeof *e, 0);
+    __u64 ids = bpf_get_current_pid_tgid();
+
+    if (e == NULL) {
+        __sync_fetch_and_add(&lost, 1);
+        return;
+    }
+    e->event.kind = TRACE_EVENT_SLOW;
+    e->event.pid = ids >> 32;
+    e->tid = (__u32)ids;
+    e->nr = p->nr;
+    e->result = result;
+    e->args[0] = p->args[0];
+    e->args[1] = p->args[1];
+    e->args[2] = p->args[2];
+    e->ns = ns;
+    bpf_get_current_comm(e->comm, sizeof e->comm);
+    e->stack_bytes = (__s32)bpf_get_stack(ctx, e->stack, sizeof e->stack, BPF_F_USER_STACK);
+    bpf_ringbuf_submit(e, 0);
+}
+
+/* A call has returned. Names for its stack must be known before the process may be gone: so new
+ * code is told of when it is mapped. */
+static __always_inline void show(void *ctx, __u32 process, const struct pending *p, long result)
+{
+    __u64 ns = bpf_ktime_get_ns() - p->enter_ns;
+
+    if (config.slow_ns && result >= 0 &&
+        (p->nr == config.execve || (p->nr == config.mmap && p->args[2] & PROT_EXEC)))
+        tell_mapped(process);
+    if (config.some && (p->nr >= TRACE_CALLS || !only[p->nr]))
+        return;
+    if (config.count)
+        count(p->nr, ns, result);
+    if (config.slow_ns && ns >= config.slow_ns)
+        tell_slow(ctx, p, ns, result);
+}
+
 SEC("raw_tp/sys_enter")
 int on_enter(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -115,6 +177,13 @@ int on_enter(struct bpf_raw_tracepoint_args *ctx)
     if (bpf_map_lookup_elem(&targets, &process) == NULL)
         return 0;
     p.nr = (__u32)ctx->args[1];
+    if (config.slow_ns) {
+        struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
+
+        p.args[0] = FIRST_ARG(regs);
+        p.args[1] = SECOND_ARG(regs);
+        p.args[2] = THIRD_ARG(regs);
+    }
     p.enter_ns = bpf_ktime_get_ns();
     if (bpf_map_update_elem(&pending, &task, &p, BPF_ANY) != 0)
         __sync_fetch_and_add(&lost, 1);
@@ -126,7 +195,7 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx)
 {
     __u32 process = bpf_get_current_pid_tgid() >> 32;
     __u32 *state = bpf_map_lookup_elem(&targets, &process);
-    __u64 task = bpf_get_current_task(), ns;
+    __u64 task = bpf_get_current_task();
     long result = (long)ctx->args[1];
     struct pending *p;
 
@@ -137,11 +206,8 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx)
         return 0;
     if (*state == TRACE_WAITS && p->nr == config.execve && result == 0)
         *state = TRACE_COUNTS;
-    if (*state == TRACE_COUNTS) {
-        ns = bpf_ktime_get_ns() - p->enter_ns;
-        if (config.count)
-            count(p->nr, ns, result);
-    }
+    if (*state == TRACE_COUNTS)
+        show(ctx, process, p, result);
     bpf_map_delete_elem(&pending, &task);
     return 0;
 }

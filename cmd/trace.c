@@ -30,8 +30,13 @@ static const char help[] =
     "  -S, --summary         what calls were made, how often, and how long they took (the "
     "default)\n"
     "\n"
+    "  -l, --latency CALL    how long one call takes, as a histogram; live on a terminal\n"
+    "  -s, --slow SPAN       each call that took at least so long (10ms, 1s, 500us), and its "
+    "stack\n"
+    "\n"
     "  -p, --pid PID         a process that runs; may be given up to 64 times\n"
     "  -f, --follow          processes that they start from now on, too\n"
+    "  -e, --calls LIST      only these: read,write\n"
     "  -t, --seconds N       for so long (default: until Ctrl-C, or until they all have ended)\n"
     "  -j, --json            print JSON\n"
     "  -h, --help            this text\n"
@@ -110,6 +115,7 @@ static int add_pid(struct trace *t, pid_t pid)
 
     if (r == 0) {
         t->ends[t->n_ends++] = fd;
+        trace_symbols_read(t->symbols, pid);
         r = trace_add_target(t->kernel, pid, TRACE_COUNTS);
     }
     if (r == -EINVAL)
@@ -140,6 +146,28 @@ static void stop(int signo, void *arg)
     t->stopped = signo;
 }
 
+static void draw(struct trace *t)
+{
+    if (t->options.mode != TRACE_LATENCY || t->options.json || !isatty(STDOUT_FILENO) ||
+        rn_now() < t->next_draw)
+        return;
+    (void)trace_show_latency(t);
+    t->next_draw = rn_after(RN_SECOND);
+}
+
+static int show(struct trace *t)
+{
+    switch (t->options.mode) {
+    case TRACE_SUMMARY:
+        return trace_show_summary(t);
+    case TRACE_LATENCY:
+        return trace_show_latency(t);
+    case TRACE_SLOW: /* has been shown as it came */
+        break;
+    }
+    return 0;
+}
+
 static int watch(struct trace *t)
 {
     int r = 0;
@@ -150,13 +178,17 @@ static int watch(struct trace *t)
     if (t->options.n_pids > 0)
         fputs("runnel: tracing, until Ctrl-C or the end\n", stderr);
     while (r == 0 && t->stopped == 0 && !all_ended(t)) {
-        rn_time left = t->options.limit_ns == 0 ? LOOK_NS
-                                                : t->began + t->options.limit_ns - rn_now();
+        rn_time next = rn_after(LOOK_NS);
 
-        if (left <= 0)
+        if (t->options.limit_ns != 0 && next > t->began + t->options.limit_ns)
+            next = t->began + t->options.limit_ns;
+        if (next <= rn_now())
             break;
-        r = rn_sleep(left < LOOK_NS ? left : LOOK_NS);
+        r = trace_take_events(t, next);
+        draw(t);
     }
+    if (r == 0)
+        r = trace_take_events(t, rn_now());
     t->ended = rn_now();
     return r;
 }
@@ -164,7 +196,7 @@ static int watch(struct trace *t)
 static int run(void *arg)
 {
     struct trace *t = arg;
-    int r = trace_load(&t->options, &t->kernel);
+    int r = trace_load(t);
 
     if (r < 0)
         return CMD_FAILED;
@@ -175,11 +207,11 @@ static int run(void *arg)
         r = watch(t);
         cmd_end_signals();
         if (r == 0)
-            r = trace_show_summary(t);
+            r = show(t);
         if (r < 0)
             cmd_error("trace: %s", rn_strerror(r));
         if (r == 0 && trace_lost(t->kernel) > 0)
-            cmd_error("trace: %llu calls found no room and are not in it",
+            cmd_error("trace: %llu calls or processes found no room and are not in it",
                       (unsigned long long)trace_lost(t->kernel));
     }
     trace_unload(t->kernel);
@@ -202,6 +234,44 @@ static bool parse_pid(struct trace_options *o)
     return true;
 }
 
+/* "10ms", "1s", "500us", "250ns". */
+static bool parse_span(const char *text, rn_time *ret)
+{
+    static const struct {
+        const char *name;
+        double ns;
+    } units[] = {{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}};
+    char *end;
+    double n = strtod(text, &end);
+
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        if (strcmp(end, units[i].name) == 0 && n * units[i].ns >= 1 && n * units[i].ns < 1e15) {
+            *ret = (rn_time)(n * units[i].ns);
+            return true;
+        }
+    }
+    cmd_error("--slow wants a span of time such as 10ms, not \"%s\"", text);
+    return false;
+}
+
+/* Names with commas between; *ret is the last one's number. */
+static bool parse_calls(const char *option, char *list, struct trace_options *o, int *ret)
+{
+    char *rest;
+
+    for (char *name = strtok_r(list, ",", &rest); name != NULL; name = strtok_r(NULL, ",", &rest)) {
+        int nr = trace_call_number(name);
+
+        if (nr < 0) {
+            cmd_error("%s: there is no system call \"%s\"", option, name);
+            return false;
+        }
+        o->only[nr] = o->some = true;
+        *ret = nr;
+    }
+    return true;
+}
+
 static bool parse_option(int c, struct trace_options *o)
 {
     long n;
@@ -210,6 +280,17 @@ static bool parse_option(int c, struct trace_options *o)
     case 'S':
         o->mode = TRACE_SUMMARY;
         return true;
+    case 'l':
+        o->mode = TRACE_LATENCY;
+        o->latency_of = -1;
+        if (parse_calls("--latency", optarg, o, &o->latency_of) && o->latency_of < 0)
+            cmd_error("--latency wants a system call");
+        return o->latency_of >= 0;
+    case 's':
+        o->mode = TRACE_SLOW;
+        return parse_span(optarg, &o->slow_ns);
+    case 'e':
+        return parse_calls("--calls", optarg, o, &(int){0});
     case 'p':
         return parse_pid(o);
     case 'f':
@@ -230,17 +311,16 @@ static bool parse_option(int c, struct trace_options *o)
 
 static int parse(int argc, char **argv, struct trace_options *o)
 {
-    static const struct option longs[] = {{"summary", no_argument, NULL, 'S'},
-                                          {"pid", required_argument, NULL, 'p'},
-                                          {"follow", no_argument, NULL, 'f'},
-                                          {"seconds", required_argument, NULL, 't'},
-                                          {"json", no_argument, NULL, 'j'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {0}};
+    static const struct option longs[] = {
+        {"summary", no_argument, NULL, 'S'},       {"latency", required_argument, NULL, 'l'},
+        {"slow", required_argument, NULL, 's'},    {"calls", required_argument, NULL, 'e'},
+        {"pid", required_argument, NULL, 'p'},     {"follow", no_argument, NULL, 'f'},
+        {"seconds", required_argument, NULL, 't'}, {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},          {0}};
     int c;
 
     /* "+": the command's options are its own. */
-    while ((c = getopt_long(argc, argv, "+Sp:ft:jh", longs, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "+Sl:s:e:p:ft:jh", longs, NULL)) != -1) {
         if (c == 'h') {
             fputs(help, stdout);
             return 1;
@@ -280,11 +360,14 @@ int cmd_trace(int argc, char **argv)
         cmd_error("trace: cannot run %s: %s", t.options.command[0], rn_strerror(r));
         return CMD_FAILED;
     }
-    r = rn_run(&(rn_run_options){.procs = 1}, run, &t);
+    t.symbols = trace_symbols_new();
+    r = t.symbols == NULL ? -ENOMEM : rn_run(&(rn_run_options){.procs = 1}, run, &t);
     if (r < 0)
         cmd_error("cannot run: %s", rn_strerror(r));
     for (int i = 0; i < t.n_ends; i++)
         close(t.ends[i]);
     end_command(&t);
+    if (t.symbols != NULL)
+        trace_symbols_free(t.symbols);
     return exit_code(&t, r < 0 ? CMD_FAILED : r);
 }

@@ -21,7 +21,7 @@
 
 #define TRACE_MAX_PIDS 64
 
-enum trace_mode { TRACE_SUMMARY };
+enum trace_mode { TRACE_SUMMARY, TRACE_LATENCY, TRACE_SLOW };
 
 struct trace_options {
     enum trace_mode mode;
@@ -30,6 +30,10 @@ struct trace_options {
     char **command; /* NULL: none */
     bool follow, json;
     rn_time limit_ns; /* 0: none */
+    bool some;        /* only those calls that are in only */
+    bool only[TRACE_CALLS];
+    int latency_of;  /* a call's number */
+    rn_time slow_ns; /* calls that take at least so long */
 };
 
 struct trace_kernel; /* the loaded programs */
@@ -44,6 +48,9 @@ struct trace {
     int child_status;
     int stopped; /* the signal that ends it */
     rn_time began, ended;
+    struct trace_symbols *symbols;
+    int n_drawn;       /* lines on the terminal that are to be drawn anew */
+    rn_time next_draw; /* when */
 };
 
 /* One system call's figures, summed over the CPUs. */
@@ -57,7 +64,7 @@ struct trace_figures {
 
 /* Brings the programs into the kernel; what they do not need for these options is left out. A
  * failure is told, with what to do about it. */
-int trace_load(const struct trace_options *options, struct trace_kernel **ret);
+int trace_load(struct trace *t);
 void trace_unload(struct trace_kernel *kernel);
 
 /* Makes a process a target; state as in bpf/trace.h. */
@@ -71,6 +78,10 @@ int trace_count_targets(const struct trace_kernel *kernel);
 
 /* Calls that could not be noted for lack of room. */
 uint64_t trace_lost(const struct trace_kernel *kernel);
+
+/* Hands what has come through the ring buffer to trace_take; waits until the deadline for some.
+ * 0, also when there was none; -ECANCELED. */
+int trace_take_events(struct trace *t, rn_time deadline);
 
 /* ---- trace_call.c ---- */
 
@@ -99,5 +110,24 @@ const char *trace_span(uint64_t ns, char buf[static 16]);
 /* ---- what is shown ---- */
 
 int trace_show_summary(struct trace *t);
+
+/* Once a second on a terminal, in place of what it drew before; and at the end. */
+int trace_show_latency(struct trace *t);
+
+/* One event. */
+void trace_take(struct trace *t, const struct trace_event *event);
+
+/* ---- trace_symbols.c ---- */
+
+/* NULL: no memory. */
+struct trace_symbols *trace_symbols_new(void);
+void trace_symbols_free(struct trace_symbols *s);
+
+/* Reads what the process has mapped, unless it has ended: then what was read before stays. */
+void trace_symbols_read(struct trace_symbols *s, pid_t pid);
+
+/* "write+0x17 in libc.so.6+0xf8c37", or as much of it as is known. */
+void trace_symbols_name(struct trace_symbols *s, pid_t pid, uint64_t address, char *text,
+                        size_t len);
 
 #endif

@@ -13,6 +13,7 @@
 
 struct trace_kernel {
     struct trace_bpf *bpf;
+    struct ring_buffer *ring;
     int n_cpus;
     struct trace_call *per_cpu; /* room for what one call has on each CPU */
 };

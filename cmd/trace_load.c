@@ -95,12 +95,28 @@ static void explain(const struct trace_options *o, const char *what, int r)
 
 static void choose(struct trace_kernel *k, const struct trace_options *o)
 {
-    k->bpf->rodata->config = (struct trace_config){.execve = SYS_execve, .count = true};
+    k->bpf->rodata->config = (struct trace_config){
+        .execve = SYS_execve,
+        .mmap = SYS_mmap,
+        .some = o->some,
+        .count = o->mode != TRACE_SLOW,
+        .slow_ns = (uint64_t)o->slow_ns,
+    };
+    for (int i = 0; i < TRACE_CALLS; i++)
+        k->bpf->rodata->only[i] = o->only[i];
     bpf_program__set_autoload(k->bpf->progs.on_fork, o->follow);
 }
 
-int trace_load(const struct trace_options *options, struct trace_kernel **ret)
+static int take_event(void *t, void *event, size_t len)
 {
+    (void)len;
+    trace_take(t, event);
+    return 0;
+}
+
+int trace_load(struct trace *t)
+{
+    const struct trace_options *options = &t->options;
     struct trace_kernel *k;
     int r = check_needs(options);
 
@@ -121,17 +137,22 @@ int trace_load(const struct trace_options *options, struct trace_kernel **ret)
         choose(k, options);
         r = trace_bpf__load(k->bpf);
     }
+    if (r == 0) {
+        k->ring = ring_buffer__new(bpf_map__fd(k->bpf->maps.events), take_event, t, NULL);
+        r = k->ring == NULL ? -errno : 0;
+    }
     if (r < 0) {
         explain(options, "load its programs into the kernel", r);
         trace_unload(k);
         return r;
     }
-    *ret = k;
+    t->kernel = k;
     return 0;
 }
 
 void trace_unload(struct trace_kernel *kernel)
 {
+    ring_buffer__free(kernel->ring);
     trace_bpf__destroy(kernel->bpf);
     free(kernel->per_cpu);
     free(kernel);
@@ -166,4 +187,13 @@ int trace_count_targets(const struct trace_kernel *kernel)
 uint64_t trace_lost(const struct trace_kernel *kernel)
 {
     return kernel->bpf->bss->lost;
+}
+
+int trace_take_events(struct trace *t, rn_time deadline)
+{
+    int r = rn_wait_fd(ring_buffer__epoll_fd(t->kernel->ring), RN_READABLE, deadline);
+
+    if (r >= 0 || r == -ETIME)
+        r = ring_buffer__consume(t->kernel->ring);
+    return r < 0 ? r : 0;
 }

@@ -7,8 +7,9 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 
-from e2e import Program, RUNNEL, Skip, main, read_exactly, until
+from e2e import Program, RUNNEL, SANITIZED, Skip, main, read_exactly, until
 
 TRACE = [RUNNEL, "trace"]
 
@@ -50,16 +51,23 @@ class Tracer:
         assert "tracing" in line, line
 
     def end(self):
+        return json.loads(self.end_text())
+
+    def end_lines(self):
+        return [json.loads(line) for line in self.end_text().splitlines()]
+
+    def end_text(self):
         self.process.send_signal(signal.SIGINT)
         out, err = self.process.communicate(timeout=20)
         assert self.process.returncode == 0 and err == "", (self.process.returncode, err)
-        return json.loads(out)
+        return out
 
 
 def test_wrong_calls_are_told_and_exit_with_2():
     if "built without" in trace("true", ok=False).stderr:
         raise Skip("built without it")
-    for argv in ([], ["-p", "x"], ["-p", "0"], ["--seconds", "0", "true"], ["--nonsense", "true"]):
+    for argv in ([], ["-p", "x"], ["-p", "0"], ["--seconds", "0", "true"], ["--nonsense", "true"], ["--slow", "10", "true"], ["--slow", "0ms", "true"],
+                 ["--latency", "nonsense", "true"], ["--latency", "", "true"], ["--calls", "read,x", "true"]):
         p = trace(*argv, ok=False)
         assert p.returncode == 2 and p.stdout == "" and p.stderr != "", (argv, p)
     assert "Usage: runnel trace" in trace("--help").stdout
@@ -162,6 +170,58 @@ def test_it_ends_with_its_target_after_its_time_or_by_a_signal():
         assert p.stdout.readline() == "on\n"
         p.terminate()
         assert "execve" in p.communicate(timeout=20)[0] and p.returncode == 0
+
+
+def test_only_the_calls_asked_for_are_counted():
+    need_bpf()
+    figures = json.loads(trace("--json", "--calls", "read,openat", "true").stdout)
+    assert set(counts_of(figures)) == {"read", "openat"}, figures
+
+
+def test_a_histogram_holds_each_call():
+    need_bpf()
+    argv = ["dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=1000", "status=none"]
+    figures = json.loads(trace("--json", "--latency", "write", *argv).stdout)
+    assert figures["name"] == "write" and figures["count"] == 1000 and figures["errors"] == 0, figures
+    assert sum(b["count"] for b in figures["buckets"]) == 1000
+    bounds = [b["at_most_ns"] for b in figures["buckets"]]
+    assert bounds == sorted(bounds) and figures["max_ns"] <= bounds[-1]
+    head, *rows = trace("--latency", "write", *argv).stdout.splitlines()
+    assert head.startswith("write: 1000 calls, 0 errors, mean "), head
+    assert sum(int(re.search(r"to +\S+ \S+ +(\d+)", row).group(1)) for row in rows) == 1000, rows
+
+
+def test_a_histogram_is_drawn_anew_on_a_terminal():
+    need_bpf()
+    if shutil.which("script") is None:
+        raise Skip("no script")
+    out = subprocess.run(["script", "-qec", f"{RUNNEL} trace --latency execve -f -- "
+                          "sh -c 'sleep 1.2; sleep 0.1'", "/dev/null"],
+                         capture_output=True, text=True, timeout=20, check=True).stdout
+    assert re.search(r"\033\[\d+A\033\[J", out), out
+    assert re.findall(r"execve: (\d+) calls", out)[-1] == "3", out
+
+
+def test_slow_calls_are_told_with_their_stacks():
+    need_bpf()
+    out = trace("--slow", "40ms", "--", "sleep", "0.05").stdout
+    assert re.search(r"sleep\[(\d+)/\1\] clock_nanosleep\(.*\) = 0, after \d\d", out), out
+    assert "#0 0x" in out and "nanosleep+0x" in out and " in libc" in out, out
+    assert trace("--slow", "10s", "--", "sleep", "0.05").stdout == ""
+    with Program(RUNNEL, "echo", "--procs", "1", "127.0.0.1:PORT") as s:
+        tracer = Tracer(s.process.pid, "--slow", "200ms", "--calls", "epoll_wait,epoll_pwait2")
+        with s.connect() as c:
+            c.sendall(b"1")
+            assert c.recv(1) == b"1"
+            time.sleep(0.3)
+            c.sendall(b"2")
+            assert c.recv(1) == b"2"
+        slow = tracer.end_lines()
+        assert slow and all(e["process"] == s.process.pid and e["ns"] >= 200e6 and
+                            e["call"].startswith("epoll_") for e in slow), slow
+        if not SANITIZED:  # there libasan's is the first
+            assert any(f.startswith("rn__sched_loop+0x") and " in runnel+0x" in f
+                       for e in slow for f in e["stack"]), slow
 
 
 main(globals())

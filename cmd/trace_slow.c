@@ -1,0 +1,86 @@
+/*
+ * trace_slow.c - `runnel trace --slow 10ms`: each call that took longer, with its stack
+ */
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#include "trace.h"
+
+/* What a program called itself: no control bytes for the terminal, no quote for JSON. */
+static void clean(char *text)
+{
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text < ' ' || *text == '"' || *text == '\\' || *text == 127)
+            *text = '?';
+}
+
+static int count_frames(const struct trace_slow *e)
+{
+    return e->stack_bytes < 0 ? 0 : (int)(e->stack_bytes / (int)sizeof e->stack[0]);
+}
+
+static void print_json(struct trace *t, const struct trace_slow *e, const char *comm,
+                       const char *call)
+{
+    char name[512];
+
+    printf(
+        "{\"process\": %u, \"thread\": %u, \"name\": \"%s\", \"call\": \"%s\", \"args\": [%" PRIu64
+        ", %" PRIu64 ", %" PRIu64 "], \"result\": %" PRId64 ", \"ns\": %" PRIu64 ", \"stack\": [",
+        e->event.pid, e->tid, comm, call, (uint64_t)e->args[0], (uint64_t)e->args[1],
+        (uint64_t)e->args[2], (int64_t)e->result, (uint64_t)e->ns);
+    for (int i = 0; i < count_frames(e); i++) {
+        trace_symbols_name(t->symbols, (pid_t)e->event.pid, e->stack[i], name, sizeof name);
+        clean(name);
+        printf("%s\"%s\"", i == 0 ? "" : ", ", name);
+    }
+    puts("]}");
+}
+
+static void print_text(struct trace *t, const struct trace_slow *e, const char *comm,
+                       const char *call)
+{
+    char name[512], span[16], at[16];
+    struct timespec now;
+    struct tm tm;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    strftime(at, sizeof at, "%H:%M:%S", localtime_r(&now.tv_sec, &tm));
+    printf("%s.%03ld %s[%u/%u] %s(%" PRId64 ", %#" PRIx64 ", %#" PRIx64 ") = %" PRId64
+           ", after %s\n",
+           at, now.tv_nsec / 1000000, comm, e->event.pid, e->tid, call, (int64_t)e->args[0],
+           (uint64_t)e->args[1], (uint64_t)e->args[2], (int64_t)e->result, trace_span(e->ns, span));
+    for (int i = 0; i < count_frames(e); i++) {
+        trace_symbols_name(t->symbols, (pid_t)e->event.pid, e->stack[i], name, sizeof name);
+        clean(name);
+        printf("    #%d %#" PRIx64 " %s\n", i, (uint64_t)e->stack[i], name);
+    }
+}
+
+static void show_slow(struct trace *t, const struct trace_slow *e)
+{
+    char comm[sizeof e->comm], buf[24];
+    const char *call = trace_call_name((int)e->nr, buf);
+
+    memcpy(comm, e->comm, sizeof comm);
+    comm[sizeof comm - 1] = '\0';
+    clean(comm);
+    if (t->options.json)
+        print_json(t, e, comm, call);
+    else
+        print_text(t, e, comm, call);
+    fflush(stdout);
+}
+
+void trace_take(struct trace *t, const struct trace_event *event)
+{
+    switch (event->kind) {
+    case TRACE_EVENT_MAPPED:
+        trace_symbols_read(t->symbols, (pid_t)event->pid);
+        break;
+    case TRACE_EVENT_SLOW:
+        show_slow(t, (const struct trace_slow *)event);
+        break;
+    }
+}
