@@ -30,6 +30,53 @@ struct pt_regs {
 #define THIRD_ARG(r) BPF_CORE_READ(r, regs[2])
 #endif
 
+/* From a descriptor to its socket. */
+struct socket;
+
+struct inode {
+    unsigned short i_mode;
+};
+
+struct file {
+    struct inode *f_inode;
+    void *private_data;
+};
+
+struct fdtable {
+    unsigned int max_fds;
+    struct file **fd;
+};
+
+struct files_struct {
+    struct fdtable *fdt;
+};
+
+struct in6_addr {
+    __u8 u6_addr8[16];
+};
+
+struct sock_common {
+    unsigned short skc_family;
+    unsigned char skc_state;
+    __u16 skc_dport; /* in network order */
+    __u16 skc_num;
+    __u32 skc_daddr;
+    __u32 skc_rcv_saddr;
+    struct in6_addr skc_v6_daddr;
+    struct in6_addr skc_v6_rcv_saddr;
+};
+
+struct sock {
+    struct sock_common __sk_common;
+    __u16 sk_protocol;
+    int sk_err;
+    struct socket *sk_socket;
+};
+
+struct socket {
+    struct sock *sk;
+};
+
 struct signal_struct {
     atomic_t live; /* threads that have not ended */
 };
@@ -37,6 +84,7 @@ struct signal_struct {
 struct task_struct {
     int pid, tgid;
     struct signal_struct *signal;
+    struct files_struct *files;
 };
 
 #pragma clang attribute pop

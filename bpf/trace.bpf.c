@@ -11,6 +11,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 #include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
 
 #include "kernel.h"
 #include "trace.h"
@@ -29,7 +30,9 @@ __u64 lost; /* what found no room in a map or in the ring buffer */
 struct pending {
     __u64 enter_ns;
     __u64 args[3];
+    __u64 conn; /* 0: it is not about a connection */
     __u32 nr;
+    __u32 kind;
 };
 
 struct {
@@ -57,6 +60,8 @@ struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
     __uint(max_entries, 1 << 20);
 } events SEC(".maps");
+
+#include "conns.h"
 
 /* The position of the highest bit, without a loop. */
 static __always_inline __u32 top_bit(__u64 v)
@@ -152,13 +157,15 @@ static __always_inline void tell_slow(void *ctx, const struct pending *p, __u64 
 
 /* A call has returned. Names for its stack must be known before the process may be gone: so new
  * code is told of when it is mapped. */
-static __always_inline void show(void *ctx, __u32 process, const struct pending *p, long result)
+static __always_inline void show(void *ctx, __u32 process, struct pending *p, long result)
 {
     __u64 ns = bpf_ktime_get_ns() - p->enter_ns;
 
     if (config.slow_ns && result >= 0 &&
         (p->nr == config.execve || (p->nr == config.mmap && p->args[2] & PROT_EXEC)))
         tell_mapped(process);
+    if (config.conns)
+        end_on_conn(p, result);
     if (config.some && (p->nr >= TRACE_CALLS || !only[p->nr]))
         return;
     if (config.count)
@@ -172,12 +179,13 @@ int on_enter(struct bpf_raw_tracepoint_args *ctx)
 {
     __u32 process = bpf_get_current_pid_tgid() >> 32;
     __u64 task = bpf_get_current_task();
+    __u32 *state = bpf_map_lookup_elem(&targets, &process);
     struct pending p = {};
 
-    if (bpf_map_lookup_elem(&targets, &process) == NULL)
+    if (state == NULL)
         return 0;
     p.nr = (__u32)ctx->args[1];
-    if (config.slow_ns) {
+    if (config.slow_ns || config.conns) {
         struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
 
         p.args[0] = FIRST_ARG(regs);
@@ -185,6 +193,8 @@ int on_enter(struct bpf_raw_tracepoint_args *ctx)
         p.args[2] = THIRD_ARG(regs);
     }
     p.enter_ns = bpf_ktime_get_ns();
+    if (config.conns && *state == TRACE_COUNTS)
+        begin_on_conn(&p);
     if (bpf_map_update_elem(&pending, &task, &p, BPF_ANY) != 0)
         __sync_fetch_and_add(&lost, 1);
     return 0;
@@ -230,11 +240,22 @@ int BPF_PROG(on_end, struct task_struct *ended)
 {
     __u32 process = (__u32)ended->tgid;
     __u64 task = (__u64)ended;
+    struct pending *p;
 
     if (bpf_map_lookup_elem(&targets, &process) == NULL)
         return 0;
+    p = bpf_map_lookup_elem(&pending, &task);
+    if (config.conns && p != NULL)
+        drop_on_conn(p);
     bpf_map_delete_elem(&pending, &task);
     if (ended->signal->live.counter == 0)
         bpf_map_delete_elem(&targets, &process);
+    return 0;
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(on_tcp, struct sock *sk, int from, int to)
+{
+    move_conn(sk, (__u32)from, (__u32)to);
     return 0;
 }

@@ -15,6 +15,7 @@ struct trace_config {
     __u32 mmap;    /* its number */
     __u32 some;    /* only those calls that the array "only" has */
     __u32 count;   /* into calls */
+    __u32 conns;   /* TCP connections, and the calls on them */
     __u64 slow_ns; /* calls that take at least so long are told; 0: none */
 };
 
@@ -31,7 +32,7 @@ struct trace_call {
 };
 
 /* What is told through the ring buffer begins with its kind and the process it is of. */
-enum { TRACE_EVENT_SLOW, TRACE_EVENT_MAPPED };
+enum { TRACE_EVENT_SLOW, TRACE_EVENT_MAPPED, TRACE_EVENT_CONN };
 
 struct trace_event {
     __u32 kind;
@@ -49,6 +50,64 @@ struct trace_slow {
     char comm[16];
     __s32 stack_bytes; /* or a negative errno */
     __u64 stack[TRACE_FRAMES];
+};
+
+/* ---- connections ---- */
+
+/* What a call does to a connection; the array "kinds" has it for each number. */
+enum trace_kind {
+    TRACE_NONE,
+    TRACE_CONNECT,
+    TRACE_ACCEPT,
+    TRACE_READ,
+    TRACE_WRITE,
+    TRACE_SHUTDOWN,
+    TRACE_CLOSE,
+    TRACE_OTHER,
+    TRACE_KINDS,
+    TRACE_SPLICE, /* reads or writes, by which of its descriptors is a connection */
+};
+
+/* The kernel's, from TCP_ESTABLISHED on. */
+#define TRACE_STATES 14
+#define TRACE_MOVES 12
+
+enum { TRACE_FOUND, TRACE_CONNECTED, TRACE_ACCEPTED };
+enum { TRACE_NOBODY, TRACE_HERE, TRACE_PEER };
+
+struct trace_kind_figures {
+    __u64 first_ns; /* when the first one began; 0: there was none */
+    __u64 last_ns;  /* when the last one ended */
+    __u64 ns;       /* spent in them */
+    __u64 bytes;
+    __u32 count, errors, again; /* again: EAGAIN, which is no error */
+    __u32 unused;
+};
+
+struct trace_move {
+    __u64 at_ns;
+    __u32 to;
+    __u32 unused;
+};
+
+/* A connection's life. Times are of CLOCK_MONOTONIC. */
+struct trace_conn {
+    struct trace_event event; /* with the process that had it first */
+    __s32 fd;
+    __u16 family, local_port, remote_port;
+    __u8 how;
+    __u8 first_closer; /* who closed, or reset, first */
+    __u8 local[16], remote[16];
+    char comm[16];
+    __u64 seen_ns; /* when it was seen first */
+    __u32 state;
+    __s32 error;     /* of the socket, when it was reset: ECONNRESET and such */
+    __u32 busy;      /* calls under way */
+    __u32 is_closed; /* close has been called */
+    __u32 n_moves;   /* may be more than there is room for: then the last ones are missing */
+    __u32 is_reset;  /* it was not closed, but reset */
+    struct trace_move moves[TRACE_MOVES];
+    struct trace_kind_figures calls[TRACE_KINDS];
 };
 
 #endif

@@ -162,6 +162,8 @@ static int show(struct trace *t)
         return trace_show_summary(t);
     case TRACE_LATENCY:
         return trace_show_latency(t);
+    case TRACE_CONNECTIONS:
+        return trace_show_conns(t);
     case TRACE_SLOW: /* has been shown as it came */
         break;
     }
@@ -289,6 +291,13 @@ static bool parse_option(int c, struct trace_options *o)
     case 's':
         o->mode = TRACE_SLOW;
         return parse_span(optarg, &o->slow_ns);
+    case 'c':
+        o->mode = TRACE_CONNECTIONS;
+        return true;
+    case 'H':
+        o->mode = TRACE_CONNECTIONS;
+        o->html = optarg;
+        return true;
     case 'e':
         return parse_calls("--calls", optarg, o, &(int){0});
     case 'p':
@@ -313,14 +322,15 @@ static int parse(int argc, char **argv, struct trace_options *o)
 {
     static const struct option longs[] = {
         {"summary", no_argument, NULL, 'S'},       {"latency", required_argument, NULL, 'l'},
-        {"slow", required_argument, NULL, 's'},    {"calls", required_argument, NULL, 'e'},
+        {"slow", required_argument, NULL, 's'},    {"connections", no_argument, NULL, 'c'},
+        {"html", required_argument, NULL, 'H'},    {"calls", required_argument, NULL, 'e'},
         {"pid", required_argument, NULL, 'p'},     {"follow", no_argument, NULL, 'f'},
         {"seconds", required_argument, NULL, 't'}, {"json", no_argument, NULL, 'j'},
         {"help", no_argument, NULL, 'h'},          {0}};
     int c;
 
     /* "+": the command's options are its own. */
-    while ((c = getopt_long(argc, argv, "+Sl:s:e:p:ft:jh", longs, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "+Sl:s:ce:p:ft:jh", longs, NULL)) != -1) {
         if (c == 'h') {
             fputs(help, stdout);
             return 1;
@@ -367,6 +377,7 @@ int cmd_trace(int argc, char **argv)
     for (int i = 0; i < t.n_ends; i++)
         close(t.ends[i]);
     end_command(&t);
+    free(t.conns);
     if (t.symbols != NULL)
         trace_symbols_free(t.symbols);
     return exit_code(&t, r < 0 ? CMD_FAILED : r);

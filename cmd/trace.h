@@ -21,7 +21,7 @@
 
 #define TRACE_MAX_PIDS 64
 
-enum trace_mode { TRACE_SUMMARY, TRACE_LATENCY, TRACE_SLOW };
+enum trace_mode { TRACE_SUMMARY, TRACE_LATENCY, TRACE_SLOW, TRACE_CONNECTIONS };
 
 struct trace_options {
     enum trace_mode mode;
@@ -32,8 +32,9 @@ struct trace_options {
     rn_time limit_ns; /* 0: none */
     bool some;        /* only those calls that are in only */
     bool only[TRACE_CALLS];
-    int latency_of;  /* a call's number */
-    rn_time slow_ns; /* calls that take at least so long */
+    int latency_of;   /* a call's number */
+    const char *html; /* a file for the timeline; NULL: none */
+    rn_time slow_ns;  /* calls that take at least so long */
 };
 
 struct trace_kernel; /* the loaded programs */
@@ -49,6 +50,8 @@ struct trace {
     int stopped; /* the signal that ends it */
     rn_time began, ended;
     struct trace_symbols *symbols;
+    struct trace_conn *conns; /* that were told of, for the timeline */
+    size_t n_conns;
     int n_drawn;       /* lines on the terminal that are to be drawn anew */
     rn_time next_draw; /* when */
 };
@@ -83,6 +86,9 @@ uint64_t trace_lost(const struct trace_kernel *kernel);
  * 0, also when there was none; -ECANCELED. */
 int trace_take_events(struct trace *t, rn_time deadline);
 
+/* Takes one connection out that has not ended; false: there is none any more. */
+bool trace_next_conn(struct trace_kernel *kernel, struct trace_conn *ret);
+
 /* ---- trace_call.c ---- */
 
 /* "read", or "syscall_999" in buf. */
@@ -97,6 +103,12 @@ int trace_call_number(const char *name);
  * Returns how many; -ENOMEM.
  */
 int trace_read_figures(struct trace_kernel *kernel, struct trace_figures **ret);
+
+/* What a call does to a connection: enum trace_kind, for the kernel's side. */
+void trace_fill_kinds(uint8_t kinds[static TRACE_CALLS]);
+
+/* No control bytes for the terminal, no quotes for JSON and HTML: in what others have named. */
+void trace_clean(char *text);
 
 /* One call's sum over all CPUs; false where there is none. */
 bool trace_read_call(struct trace_kernel *kernel, int nr, struct trace_figures *ret);
@@ -113,6 +125,18 @@ int trace_show_summary(struct trace *t);
 
 /* Once a second on a terminal, in place of what it drew before; and at the end. */
 int trace_show_latency(struct trace *t);
+
+/* A connection that has ended: shown, or kept for the timeline. */
+void trace_take_conn(struct trace *t, const struct trace_conn *c);
+
+/* Those that have not; and the timeline. */
+int trace_show_conns(struct trace *t);
+
+/* The text between "{" and "}" of JSON. */
+void trace_print_conn(const struct trace *t, const struct trace_conn *c, FILE *out);
+
+/* A page with nothing from elsewhere. */
+int trace_write_html(const struct trace *t, const char *path);
 
 /* One event. */
 void trace_take(struct trace *t, const struct trace_event *event);

@@ -31,6 +31,41 @@ int trace_call_number(const char *name)
     return -1;
 }
 
+void trace_fill_kinds(uint8_t kinds[static TRACE_CALLS])
+{
+    static const struct {
+        enum trace_kind kind;
+        const char *names[12];
+    } known[] = {
+        {TRACE_CONNECT, {"connect"}},
+        {TRACE_ACCEPT, {"accept", "accept4"}},
+        {TRACE_READ, {"read", "readv", "recvfrom", "recvmsg"}},
+        {TRACE_WRITE, {"write", "writev", "sendto", "sendmsg", "sendfile"}},
+        {TRACE_SHUTDOWN, {"shutdown"}},
+        {TRACE_CLOSE, {"close"}},
+        {TRACE_SPLICE, {"splice"}},
+        {TRACE_OTHER,
+         {"setsockopt", "getsockopt", "getsockname", "getpeername", "ioctl", "fcntl", "recvmmsg",
+          "sendmmsg"}},
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        for (size_t j = 0; j < 12 && known[i].names[j] != NULL; j++) {
+            int nr = trace_call_number(known[i].names[j]);
+
+            if (nr >= 0)
+                kinds[nr] = (uint8_t)known[i].kind;
+        }
+    }
+}
+
+void trace_clean(char *text)
+{
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text < ' ' || strchr("\"\\<>&\177", *text) != NULL)
+            *text = '?';
+}
+
 /* ---- figures ---- */
 
 static void add_cpu(struct trace_figures *f, const struct trace_call *call)

@@ -99,12 +99,19 @@ static void choose(struct trace_kernel *k, const struct trace_options *o)
         .execve = SYS_execve,
         .mmap = SYS_mmap,
         .some = o->some,
-        .count = o->mode != TRACE_SLOW,
+        .count = o->mode == TRACE_SUMMARY || o->mode == TRACE_LATENCY,
+        .conns = o->mode == TRACE_CONNECTIONS,
         .slow_ns = (uint64_t)o->slow_ns,
     };
     for (int i = 0; i < TRACE_CALLS; i++)
         k->bpf->rodata->only[i] = o->only[i];
+    trace_fill_kinds((uint8_t *)k->bpf->rodata->kinds);
     bpf_program__set_autoload(k->bpf->progs.on_fork, o->follow);
+    bpf_program__set_autoload(k->bpf->progs.on_tcp, o->mode == TRACE_CONNECTIONS);
+    if (o->mode != TRACE_CONNECTIONS) { /* 14 MB */
+        (void)bpf_map__set_max_entries(k->bpf->maps.conns, 1);
+        (void)bpf_map__set_max_entries(k->bpf->maps.early, 1);
+    }
 }
 
 static int take_event(void *t, void *event, size_t len)
@@ -196,4 +203,19 @@ int trace_take_events(struct trace *t, rn_time deadline)
     if (r >= 0 || r == -ETIME)
         r = ring_buffer__consume(t->kernel->ring);
     return r < 0 ? r : 0;
+}
+
+bool trace_next_conn(struct trace_kernel *kernel, struct trace_conn *ret)
+{
+    int map = bpf_map__fd(kernel->bpf->maps.conns);
+    uint64_t key;
+
+    while (bpf_map_get_next_key(map, NULL, &key) == 0) {
+        bool found = bpf_map_lookup_elem(map, &key, ret) == 0;
+
+        (void)bpf_map_delete_elem(map, &key);
+        if (found)
+            return true;
+    }
+    return false;
 }

@@ -7,14 +7,6 @@
 
 #include "trace.h"
 
-/* What a program called itself: no control bytes for the terminal, no quote for JSON. */
-static void clean(char *text)
-{
-    for (; *text != '\0'; text++)
-        if ((unsigned char)*text < ' ' || *text == '"' || *text == '\\' || *text == 127)
-            *text = '?';
-}
-
 static int count_frames(const struct trace_slow *e)
 {
     return e->stack_bytes < 0 ? 0 : (int)(e->stack_bytes / (int)sizeof e->stack[0]);
@@ -32,7 +24,7 @@ static void print_json(struct trace *t, const struct trace_slow *e, const char *
         (uint64_t)e->args[2], (int64_t)e->result, (uint64_t)e->ns);
     for (int i = 0; i < count_frames(e); i++) {
         trace_symbols_name(t->symbols, (pid_t)e->event.pid, e->stack[i], name, sizeof name);
-        clean(name);
+        trace_clean(name);
         printf("%s\"%s\"", i == 0 ? "" : ", ", name);
     }
     puts("]}");
@@ -53,7 +45,7 @@ static void print_text(struct trace *t, const struct trace_slow *e, const char *
            (uint64_t)e->args[1], (uint64_t)e->args[2], (int64_t)e->result, trace_span(e->ns, span));
     for (int i = 0; i < count_frames(e); i++) {
         trace_symbols_name(t->symbols, (pid_t)e->event.pid, e->stack[i], name, sizeof name);
-        clean(name);
+        trace_clean(name);
         printf("    #%d %#" PRIx64 " %s\n", i, (uint64_t)e->stack[i], name);
     }
 }
@@ -65,7 +57,7 @@ static void show_slow(struct trace *t, const struct trace_slow *e)
 
     memcpy(comm, e->comm, sizeof comm);
     comm[sizeof comm - 1] = '\0';
-    clean(comm);
+    trace_clean(comm);
     if (t->options.json)
         print_json(t, e, comm, call);
     else
@@ -81,6 +73,9 @@ void trace_take(struct trace *t, const struct trace_event *event)
         break;
     case TRACE_EVENT_SLOW:
         show_slow(t, (const struct trace_slow *)event);
+        break;
+    case TRACE_EVENT_CONN:
+        trace_take_conn(t, (const struct trace_conn *)event);
         break;
     }
 }

@@ -5,11 +5,13 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
 
-from e2e import Program, RUNNEL, SANITIZED, Skip, main, read_exactly, until
+from e2e import (Program, RESET, RUNNEL, SANITIZED, Skip, free_port, main, read_all, read_exactly,
+                 until)
 
 TRACE = [RUNNEL, "trace"]
 
@@ -222,6 +224,98 @@ def test_slow_calls_are_told_with_their_stacks():
         if not SANITIZED:  # there libasan's is the first
             assert any(f.startswith("rn__sched_loop+0x") and " in runnel+0x" in f
                        for e in slow for f in e["stack"]), slow
+
+
+def talk(port):
+    """Three connections to an echo server, each with another end."""
+    with socket.create_connection(("127.0.0.1", port), 10) as c:    # closes first
+        for _ in range(10):
+            c.sendall(b"hello")
+            assert read_exactly(c, 5) == b"hello"
+    with socket.create_connection(("127.0.0.1", port), 10) as c:    # resets
+        c.sendall(b"abc")
+        assert read_exactly(c, 3) == b"abc"
+        c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    with socket.create_connection(("127.0.0.1", port), 10) as c:    # half-closes
+        c.sendall(b"x" * 4000)
+        c.shutdown(socket.SHUT_WR)
+        assert read_all(c) == b"x" * 4000
+
+
+def n_sockets(pid):
+    folder = f"/proc/{pid}/fd"
+    links = [os.path.join(folder, fd) for fd in os.listdir(folder)]
+    return sum(os.path.lexists(fd) and os.readlink(fd).startswith("socket:") for fd in links)
+
+
+def test_the_life_of_a_connection_is_told():
+    need_bpf()
+    with Program(RUNNEL, "echo", "127.0.0.1:PORT") as s:
+        here, there = Tracer(os.getpid(), "--connections"), Tracer(s.process.pid, "-c")
+        before = n_sockets(s.process.pid)
+        talk(s.port)
+        until(lambda: n_sockets(s.process.pid) <= before, "the server closes nothing")
+        ours, theirs = here.end_lines(), there.end_lines()
+    ours = [c for c in ours if c["remote"] == f"127.0.0.1:{s.port}"]
+    assert [c["how"] for c in ours] == ["connected"] * 3 and len(theirs) == 3, (ours, theirs)
+    theirs = {c["remote"]: c for c in theirs}
+    for a, (closer, reset, n) in zip(sorted(ours, key=lambda c: c["states"][0]["at_ns"]),
+                                     (("here", False, 50), ("here", True, 3), ("here", False, 4000))):
+        b = theirs[a["local"]]
+        assert b["local"] == a["remote"] and b["how"] == "accepted" and b["process"] == s.process.pid
+        assert (a["first_closer"], a["is_reset"]) == (closer, reset), a
+        assert (b["first_closer"], b["is_reset"]) == ("peer", reset), b
+        assert b["error"] == ("Connection reset by peer" if reset else ""), b
+        assert a["calls"]["read"]["bytes"] == a["calls"]["write"]["bytes"] == n, a
+        assert b["calls"]["read"]["bytes"] == b["calls"]["write"]["bytes"] == n, b
+        assert a["calls"]["connect"]["count"] == b["calls"]["accept"]["count"] == 1
+        assert a["calls"]["close"]["count"] == b["calls"]["close"]["count"] == 1
+        states = [x["state"] for x in b["states"]]
+        middle = [] if reset else ["CLOSE_WAIT", "LAST_ACK"]
+        assert states == ["SYN_RECV", "ESTABLISHED", *middle, "CLOSED"], states
+        assert [x["state"] for x in a["states"]][:2] == ["SYN_SENT", "ESTABLISHED"], a
+        for x, y in zip(b["states"], b["states"][1:]):
+            assert x["at_ns"] + x["ns"] == y["at_ns"], b["states"]
+
+
+def test_a_refused_and_an_open_connection_are_told():
+    need_bpf()
+    code = ("import socket, sys; s = socket.create_connection(('127.0.0.1', int(sys.argv[1])))\n"
+            "try: socket.create_connection(('127.0.0.1', int(sys.argv[2])))\n"
+            "except OSError: pass\n"
+            "input()")
+    with Program(RUNNEL, "echo", "127.0.0.1:PORT") as s:
+        with subprocess.Popen([*TRACE, "-c", "python3", "-c", code, str(s.port), str(free_port())],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
+            first, states, calls = (p.stdout.readline() for _ in range(3))
+            p.terminate()
+            rest = p.communicate(timeout=20)[0]
+        assert first.endswith("never established (Connection refused)\n"), first
+        assert states.strip().startswith("states: SYN_SENT ") and states.endswith(", CLOSED\n"), states
+        assert "connect 1 in " in calls and "1 errors" in calls, calls
+        assert f"-> 127.0.0.1:{s.port}, connected by python3[" in rest and "ESTABLISHED" in rest, rest
+
+
+def test_the_timeline_is_drawn_by_a_browser():
+    need_bpf()
+    if not os.path.exists("/usr/bin/chromium"):
+        raise Skip("no chromium")
+    with Program(RUNNEL, "echo", "127.0.0.1:PORT") as s, tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "t.html")
+        tracer = Tracer(s.process.pid, "--html", path)
+        talk(s.port)
+        assert len(tracer.end_lines()) == 3
+        with open(path, encoding="utf-8") as f:
+            page = f.read()
+        assert "http" not in page.replace("http://www.w3.org/2000/svg", ""), "something from elsewhere"
+        dom = subprocess.run(["/usr/bin/chromium", "--headless", "--no-sandbox", "--dump-dom",
+                              "file://" + path], capture_output=True, text=True, timeout=25,
+                             check=True).stdout
+        rows = re.search("<tbody.*</tbody>", dom, re.S).group()
+        assert rows.count("<tr>") == 3 and rows.count("<svg") == 3 and "4000" in rows, dom
+        assert "3 connections in" in dom and rows.count("ESTABLISHED") >= 3, dom
+    p = trace("--html", "/no/such/dir/t.html", "true", ok=False)
+    assert p.returncode == 1 and "cannot write /no/such/dir/t.html: No such file" in p.stderr, p
 
 
 main(globals())
