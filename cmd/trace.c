@@ -30,6 +30,7 @@ static const char help[] =
     "  -S, --summary         what calls were made, how often, and how long they took (the "
     "default)\n"
     "\n"
+    "      --prometheus ADDR and as http://ADDR/metrics, while it goes on\n"
     "  -l, --latency CALL    how long one call takes, as a histogram; live on a terminal\n"
     "  -s, --slow SPAN       each call that took at least so long (10ms, 1s, 500us), and its "
     "stack\n"
@@ -195,6 +196,28 @@ static int watch(struct trace *t)
     return r;
 }
 
+/* All has been attached: until it ends, and what there is to show then. */
+static int watch_and_show(struct trace *t)
+{
+    struct trace_server *server = NULL;
+    int r = 0;
+
+    if (t->options.prometheus != NULL)
+        r = trace_start_server(t, t->options.prometheus, &server);
+    if (r == 0)
+        r = watch(t);
+    if (server != NULL)
+        trace_stop_server(server);
+    if (r == 0)
+        r = show(t);
+    if (r < 0)
+        cmd_error("trace: %s", rn_strerror(r));
+    if (r == 0 && trace_lost(t->kernel) > 0)
+        cmd_error("trace: %llu calls or processes found no room and are not in it",
+                  (unsigned long long)trace_lost(t->kernel));
+    return r;
+}
+
 static int run(void *arg)
 {
     struct trace *t = arg;
@@ -206,15 +229,8 @@ static int run(void *arg)
     if (r == 0)
         r = trace_attach(t);
     if (r == 0 && (r = cmd_on_signal(stop, t)) == 0) {
-        r = watch(t);
+        r = watch_and_show(t);
         cmd_end_signals();
-        if (r == 0)
-            r = show(t);
-        if (r < 0)
-            cmd_error("trace: %s", rn_strerror(r));
-        if (r == 0 && trace_lost(t->kernel) > 0)
-            cmd_error("trace: %llu calls or processes found no room and are not in it",
-                      (unsigned long long)trace_lost(t->kernel));
     }
     trace_unload(t->kernel);
     return r < 0 ? CMD_FAILED : CMD_OK;
@@ -294,6 +310,9 @@ static bool parse_option(int c, struct trace_options *o)
     case 'c':
         o->mode = TRACE_CONNECTIONS;
         return true;
+    case 'P':
+        o->prometheus = optarg;
+        return true;
     case 'H':
         o->mode = TRACE_CONNECTIONS;
         o->html = optarg;
@@ -320,13 +339,19 @@ static bool parse_option(int c, struct trace_options *o)
 
 static int parse(int argc, char **argv, struct trace_options *o)
 {
-    static const struct option longs[] = {
-        {"summary", no_argument, NULL, 'S'},       {"latency", required_argument, NULL, 'l'},
-        {"slow", required_argument, NULL, 's'},    {"connections", no_argument, NULL, 'c'},
-        {"html", required_argument, NULL, 'H'},    {"calls", required_argument, NULL, 'e'},
-        {"pid", required_argument, NULL, 'p'},     {"follow", no_argument, NULL, 'f'},
-        {"seconds", required_argument, NULL, 't'}, {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},          {0}};
+    static const struct option longs[] = {{"summary", no_argument, NULL, 'S'},
+                                          {"latency", required_argument, NULL, 'l'},
+                                          {"slow", required_argument, NULL, 's'},
+                                          {"connections", no_argument, NULL, 'c'},
+                                          {"html", required_argument, NULL, 'H'},
+                                          {"prometheus", required_argument, NULL, 'P'},
+                                          {"calls", required_argument, NULL, 'e'},
+                                          {"pid", required_argument, NULL, 'p'},
+                                          {"follow", no_argument, NULL, 'f'},
+                                          {"seconds", required_argument, NULL, 't'},
+                                          {"json", no_argument, NULL, 'j'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {0}};
     int c;
 
     /* "+": the command's options are its own. */
@@ -340,6 +365,10 @@ static int parse(int argc, char **argv, struct trace_options *o)
     }
     if (optind < argc)
         o->command = &argv[optind];
+    if (o->prometheus != NULL && o->mode != TRACE_SUMMARY) {
+        cmd_error("trace: --prometheus goes with --summary");
+        return -EINVAL;
+    }
     if (o->command == NULL && o->n_pids == 0) {
         cmd_error("trace wants a process (-p PID) or a command; see runnel trace --help");
         return -EINVAL;

@@ -32,12 +32,15 @@ struct trace_options {
     rn_time limit_ns; /* 0: none */
     bool some;        /* only those calls that are in only */
     bool only[TRACE_CALLS];
-    int latency_of;   /* a call's number */
-    const char *html; /* a file for the timeline; NULL: none */
-    rn_time slow_ns;  /* calls that take at least so long */
+    int latency_of;         /* a call's number */
+    const char *prometheus; /* an address; NULL: none */
+    const char *html;       /* a file for the timeline; NULL: none */
+    rn_time slow_ns;        /* calls that take at least so long */
 };
 
 struct trace_kernel; /* the loaded programs */
+struct trace_symbols;
+struct trace_server;
 
 struct trace {
     struct trace_options options;
@@ -137,6 +140,10 @@ void trace_print_conn(const struct trace *t, const struct trace_conn *c, FILE *o
 
 /* A page with nothing from elsewhere. */
 int trace_write_html(const struct trace *t, const char *path);
+
+/* Serves the figures until it is stopped. A failure to listen is told. */
+int trace_start_server(struct trace *t, const char *address, struct trace_server **ret);
+void trace_stop_server(struct trace_server *s);
 
 /* One event. */
 void trace_take(struct trace *t, const struct trace_event *event);

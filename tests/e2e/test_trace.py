@@ -9,6 +9,8 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.error
+import urllib.request
 
 from e2e import (Program, RESET, RUNNEL, SANITIZED, Skip, free_port, main, read_all, read_exactly,
                  until)
@@ -46,11 +48,14 @@ def strace_counts(*argv):
 class Tracer:
     """A trace of a running process; end() ends it as Ctrl-C does, and gives its JSON."""
 
-    def __init__(self, pid, *argv):
+    def __init__(self, pid, *argv, first="tracing"):
         self.process = subprocess.Popen([*TRACE, "--json", "-p", str(pid), *argv], text=True,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         line = self.process.stderr.readline()
-        assert "tracing" in line, line
+        assert first in line, line
+        while "tracing" not in line:
+            line = self.process.stderr.readline()
+            assert line != ""
 
     def end(self):
         return json.loads(self.end_text())
@@ -69,7 +74,8 @@ def test_wrong_calls_are_told_and_exit_with_2():
     if "built without" in trace("true", ok=False).stderr:
         raise Skip("built without it")
     for argv in ([], ["-p", "x"], ["-p", "0"], ["--seconds", "0", "true"], ["--nonsense", "true"], ["--slow", "10", "true"], ["--slow", "0ms", "true"],
-                 ["--latency", "nonsense", "true"], ["--latency", "", "true"], ["--calls", "read,x", "true"]):
+                 ["--latency", "nonsense", "true"], ["--latency", "", "true"], ["--calls", "read,x", "true"],
+                 ["--slow", "1ms", "--prometheus", ":0", "true"]):
         p = trace(*argv, ok=False)
         assert p.returncode == 2 and p.stdout == "" and p.stderr != "", (argv, p)
     assert "Usage: runnel trace" in trace("--help").stdout
@@ -316,6 +322,37 @@ def test_the_timeline_is_drawn_by_a_browser():
         assert "3 connections in" in dom and rows.count("ESTABLISHED") >= 3, dom
     p = trace("--html", "/no/such/dir/t.html", "true", ok=False)
     assert p.returncode == 1 and "cannot write /no/such/dir/t.html: No such file" in p.stderr, p
+
+
+def test_figures_can_be_collected_by_prometheus():
+    need_bpf()
+    port = free_port()
+    with Program(RUNNEL, "echo", "127.0.0.1:PORT") as s:
+        tracer = Tracer(s.process.pid, "--prometheus", f"127.0.0.1:{port}", first="metrics")
+        url = f"http://127.0.0.1:{port}"
+        with s.connect() as c:
+            for _ in range(30):
+                c.sendall(b"x")
+                assert read_exactly(c, 1) == b"x"
+        with urllib.request.urlopen(url + "/metrics", timeout=20) as answer:
+            assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+            text = answer.read().decode()
+        try:
+            urllib.request.urlopen(url + "/other", timeout=20)
+            assert False, "/other is there"
+        except urllib.error.HTTPError as e:
+            assert e.code == 404
+        figures = tracer.end()
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    name = next(n for n in ("write", "sendto", "sendmsg") if n in counts_of(figures))
+    base = "runnel_trace_syscall_duration_seconds"
+    assert 30 <= int(values[f'{base}_count{{syscall="{name}"}}']) <= counts_of(figures)[name][0], text
+    assert values[f'{base}_bucket{{syscall="{name}",le="+Inf"}}'] == values[f'{base}_count{{syscall="{name}"}}']
+    buckets = [int(v) for k, v in values.items() if k.startswith(f'{base}_bucket{{syscall="{name}"')]
+    assert len(buckets) == 14 and buckets == sorted(buckets), buckets
+    assert values["runnel_trace_processes"] == "1" and values["runnel_trace_lost_total"] == "0"
+    if shutil.which("promtool"):
+        subprocess.run(["promtool", "check", "metrics"], input=text, text=True, check=True, timeout=20)
 
 
 main(globals())
