@@ -114,7 +114,7 @@ static __always_inline struct trace_conn *add_conn(struct sock *sk, int fd, __u8
     if (c == NULL)
         return NULL;
     c->event.kind = TRACE_EVENT_CONN;
-    c->event.pid = bpf_get_current_pid_tgid() >> 32;
+    c->event.pid = current_ids() >> 32;
     c->fd = fd;
     c->how = how;
     c->seen_ns = now;
@@ -129,6 +129,11 @@ static __always_inline struct trace_conn *add_conn(struct sock *sk, int fd, __u8
     state = BPF_CORE_READ(sk, __sk_common.skc_state);
     if (c->state != state && how != TRACE_CONNECTED) /* it may have moved on before the accept */
         add_move(c, now, state);
+    if (how == TRACE_ACCEPTED && (state == CLOSE_WAIT || state == CLOSED)) {
+        c->first_closer = TRACE_PEER;
+        c->is_reset = state == CLOSED;
+        c->error = BPF_CORE_READ(sk, sk_err);
+    }
     bpf_map_delete_elem(&early, &key);
     return c;
 }

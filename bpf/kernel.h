@@ -77,6 +77,16 @@ struct socket {
     struct sock *sk;
 };
 
+/* A process's number in each pid namespace that it is in, its innermost one last. */
+struct upid {
+    int nr;
+};
+
+struct pid {
+    unsigned int level;
+    struct upid numbers[1];
+};
+
 struct signal_struct {
     atomic_t live; /* threads that have not ended */
 };
@@ -85,6 +95,7 @@ struct task_struct {
     int pid, tgid;
     struct signal_struct *signal;
     struct files_struct *files;
+    struct pid *thread_pid;
 };
 
 #pragma clang attribute pop

@@ -4,7 +4,7 @@
  * Every system call on the machine passes on_enter and on_exit; those of other processes leave
  * after one look into `targets`. Between the two a call is in `pending`, by its task's address: a
  * thread that calls execve may get another number by it, but remains the same task. Processes are
- * known by their numbers in the first pid namespace.
+ * known by their numbers in the tracer's pid namespace; those that have none there by none.
  */
 #include <linux/bpf.h>
 #include <linux/types.h>
@@ -34,6 +34,37 @@ struct pending {
     __u32 nr;
     __u32 kind;
 };
+
+/* Process and thread, in the upper and the lower half; 0: it is in another pid namespace. */
+static __always_inline __u64 current_ids(void)
+{
+    struct bpf_pidns_info info = {};
+
+    if (config.ns_ino == 0)
+        return bpf_get_current_pid_tgid();
+    if (bpf_get_ns_current_pid_tgid(config.ns_dev, config.ns_ino, &info, sizeof info) != 0)
+        return 0;
+    return (__u64)info.tgid << 32 | info.pid;
+}
+
+/* The process that a child of the current one is; in a new namespace it has a number that is not
+ * meant, and is not followed. */
+static __always_inline __u32 number_of(struct task_struct *child)
+{
+    struct pid *pid = BPF_CORE_READ(child, thread_pid);
+    __u32 level = BPF_CORE_READ(pid, level), nr = 0;
+    struct pid *mine;
+
+    if (config.ns_ino == 0)
+        return (__u32)child->tgid;
+    mine = BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), thread_pid);
+    if (level != BPF_CORE_READ(mine, level))
+        return 0;
+    bpf_probe_read_kernel(&nr, sizeof nr,
+                          (void *)pid + bpf_core_field_offset(pid->numbers) +
+                              level * bpf_core_type_size(struct upid));
+    return nr;
+}
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
@@ -135,7 +166,7 @@ static __always_inline void tell_mapped(__u32 process)
 static __always_inline void tell_slow(void *ctx, const struct pending *p, __u64 ns, long result)
 {
     struct trace_slow *e = bpf_ringbuf_reserve(&events, sizeof *e, 0);
-    __u64 ids = bpf_get_current_pid_tgid();
+    __u64 ids = current_ids();
 
     if (e == NULL) {
         __sync_fetch_and_add(&lost, 1);
@@ -177,7 +208,7 @@ static __always_inline void show(void *ctx, __u32 process, struct pending *p, lo
 SEC("raw_tp/sys_enter")
 int on_enter(struct bpf_raw_tracepoint_args *ctx)
 {
-    __u32 process = bpf_get_current_pid_tgid() >> 32;
+    __u32 process = current_ids() >> 32;
     __u64 task = bpf_get_current_task();
     __u32 *state = bpf_map_lookup_elem(&targets, &process);
     struct pending p = {};
@@ -203,7 +234,7 @@ int on_enter(struct bpf_raw_tracepoint_args *ctx)
 SEC("raw_tp/sys_exit")
 int on_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-    __u32 process = bpf_get_current_pid_tgid() >> 32;
+    __u32 process = current_ids() >> 32;
     __u32 *state = bpf_map_lookup_elem(&targets, &process);
     __u64 task = bpf_get_current_task();
     long result = (long)ctx->args[1];
@@ -225,10 +256,11 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx)
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
-    __u32 from = (__u32)parent->tgid, to = (__u32)child->tgid;
+    __u32 from = current_ids() >> 32, to = number_of(child);
     __u32 *state = bpf_map_lookup_elem(&targets, &from);
 
-    if (state != NULL && *state == TRACE_COUNTS && from != to &&
+    (void)parent; /* the current one */
+    if (state != NULL && *state == TRACE_COUNTS && child->tgid == child->pid && to != 0 &&
         bpf_map_update_elem(&targets, &to, state, BPF_ANY) != 0)
         __sync_fetch_and_add(&lost, 1);
     return 0;
@@ -238,7 +270,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_end, struct task_struct *ended)
 {
-    __u32 process = (__u32)ended->tgid;
+    __u32 process = current_ids() >> 32;
     __u64 task = (__u64)ended;
     struct pending *p;
 

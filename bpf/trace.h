@@ -17,6 +17,8 @@ struct trace_config {
     __u32 count;   /* into calls */
     __u32 conns;   /* TCP connections, and the calls on them */
     __u64 slow_ns; /* calls that take at least so long are told; 0: none */
+    __u64 ns_ino;  /* the pid namespace whose numbers are meant; 0: the first one */
+    __u64 ns_dev;
 };
 
 /* What is known of a process in the map "targets". */

@@ -4,12 +4,15 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "trace.h"
 #include "trace_kernel.h"
 
+#define FIRST_PID_NS 0xEFFFFFFCU /* PROC_PID_INIT_INO */
 #define CAP_SYS_ADMIN 21
 #define CAP_PERFMON 38
 #define CAP_BPF 39
@@ -93,6 +96,17 @@ static void explain(const struct trace_options *o, const char *what, int r)
 
 /* ---- loading ---- */
 
+/* Ours, unless it is the first one: there the kernel's own numbers do, and cost less. */
+static void choose_namespace(struct trace_config *config)
+{
+    struct stat st;
+
+    if (stat("/proc/self/ns/pid", &st) < 0 || st.st_ino == FIRST_PID_NS)
+        return;
+    config->ns_ino = st.st_ino;
+    config->ns_dev = minor(st.st_dev); /* as the kernel has it: its major number is 0 */
+}
+
 static void choose(struct trace_kernel *k, const struct trace_options *o)
 {
     k->bpf->rodata->config = (struct trace_config){
@@ -103,6 +117,7 @@ static void choose(struct trace_kernel *k, const struct trace_options *o)
         .conns = o->mode == TRACE_CONNECTIONS,
         .slow_ns = (uint64_t)o->slow_ns,
     };
+    choose_namespace(&k->bpf->rodata->config);
     for (int i = 0; i < TRACE_CALLS; i++)
         k->bpf->rodata->only[i] = o->only[i];
     trace_fill_kinds((uint8_t *)k->bpf->rodata->kinds);

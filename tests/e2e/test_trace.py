@@ -160,6 +160,19 @@ def test_children_are_followed_only_when_asked():
         assert counts_of(json.loads(p.stdout))["execve"] == (n, 0), p.stdout
 
 
+def test_numbers_are_those_of_the_own_pid_namespace():
+    need_bpf()
+    ns = ["unshare", "--pid", "--fork", "--mount-proc"]
+    if shutil.which("unshare") is None or subprocess.run([*ns, "true"], check=False).returncode:
+        raise Skip("no pid namespace")
+    out = subprocess.run([*ns, *TRACE, "--json", "-f", "--", "sh", "-c", "sh -c true; sh -c true; :"],
+                         capture_output=True, text=True, timeout=20, check=True).stdout
+    assert counts_of(json.loads(out))["execve"] == (3, 0), out
+    out = subprocess.run([*ns, *TRACE, "--json", "--slow", "40ms", "sh", "-c", "exec sleep 0.05"],
+                         capture_output=True, text=True, timeout=20, check=True).stdout
+    assert 1 < json.loads(out)["process"] < 100 and "nanosleep" in out, out
+
+
 def test_it_ends_with_its_target_after_its_time_or_by_a_signal():
     need_bpf()
     with subprocess.Popen(["sleep", "100"]) as p:
@@ -267,6 +280,7 @@ def test_the_life_of_a_connection_is_told():
     theirs = {c["remote"]: c for c in theirs}
     for a, (closer, reset, n) in zip(sorted(ours, key=lambda c: c["states"][0]["at_ns"]),
                                      (("here", False, 50), ("here", True, 3), ("here", False, 4000))):
+        assert a["local"] in theirs, (a, theirs)
         b = theirs[a["local"]]
         assert b["local"] == a["remote"] and b["how"] == "accepted" and b["process"] == s.process.pid
         assert (a["first_closer"], a["is_reset"]) == (closer, reset), a
