@@ -369,4 +369,34 @@ def test_figures_can_be_collected_by_prometheus():
         subprocess.run(["promtool", "check", "metrics"], input=text, text=True, check=True, timeout=20)
 
 
+def test_the_bpftrace_lines_of_the_guide_work():
+    if shutil.which("bpftrace") is None or os.geteuid() != 0:
+        raise Skip("no bpftrace, or not root")
+    if SANITIZED:
+        raise Skip("it says nothing about a build")
+    with open(os.path.join(os.path.dirname(__file__), "../../docs/trace.md"), encoding="utf-8") as f:
+        lines = re.findall(r"^    bpftrace -e '(.*)' PID$", f.read(), re.M)
+    assert len(lines) == 5, lines
+    with Program(RUNNEL, "echo", "127.0.0.1:PORT") as s:
+        tracers = [subprocess.Popen(["bpftrace", "-e", line, str(s.process.pid)], text=True,
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE) for line in lines]
+        for p in tracers:
+            attaching = p.stdout.readline()
+            if "Attaching" not in attaching:
+                for other in tracers:
+                    other.kill()
+                raise Skip("bpftrace: " + attaching + p.communicate()[1].splitlines()[0])
+        deadline = time.monotonic() + 3  # it says that it begins to attach, not that it has
+        while time.monotonic() < deadline:
+            with s.connect() as c:
+                c.sendall(b"x")
+                assert read_exactly(c, 1) == b"x"
+            time.sleep(0.01)
+        for p in tracers:
+            p.send_signal(signal.SIGINT)
+        for line, p in zip(lines, tracers):
+            out, err = p.communicate(timeout=20)
+            assert p.returncode == 0 and re.search(r"@|->", out), (line, out, err)
+
+
 main(globals())
