@@ -47,23 +47,25 @@ static __always_inline __u64 current_ids(void)
     return (__u64)info.tgid << 32 | info.pid;
 }
 
-/* The process that a child of the current one is; in a new namespace it has a number that is not
- * meant, and is not followed. */
+static __always_inline __u32 innermost_number(struct pid *pid)
+{
+    __u32 nr = 0;
+
+    bpf_probe_read_kernel(&nr, sizeof nr,
+                          (void *)pid + bpf_core_field_offset(pid->numbers) +
+                              BPF_CORE_READ(pid, level) * bpf_core_type_size(struct upid));
+    return nr;
+}
+
+/* The process that a child of the current one is; 0: it is in a new namespace, and not followed. */
 static __always_inline __u32 number_of(struct task_struct *child)
 {
-    struct pid *pid = BPF_CORE_READ(child, thread_pid);
-    __u32 level = BPF_CORE_READ(pid, level), nr = 0;
-    struct pid *mine;
+    struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+    struct pid *pid = BPF_CORE_READ(child, thread_pid), *ours = BPF_CORE_READ(task, thread_pid);
 
     if (config.ns_ino == 0)
         return (__u32)child->tgid;
-    mine = BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), thread_pid);
-    if (level != BPF_CORE_READ(mine, level))
-        return 0;
-    bpf_probe_read_kernel(&nr, sizeof nr,
-                          (void *)pid + bpf_core_field_offset(pid->numbers) +
-                              level * bpf_core_type_size(struct upid));
-    return nr;
+    return BPF_CORE_READ(pid, level) == BPF_CORE_READ(ours, level) ? innermost_number(pid) : 0;
 }
 
 struct {
@@ -150,6 +152,57 @@ static __always_inline void count(__u32 nr, __u64 ns, long result)
     call->buckets[bucket]++;
 }
 
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32); /* process */
+    __type(value, struct trace_layout);
+} layouts SEC(".maps");
+
+/* The thread's number as it knows it itself. */
+static __always_inline __u32 own_tid(void)
+{
+    struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+    return innermost_number(BPF_CORE_READ(task, thread_pid));
+}
+
+static __always_inline __u64 read_user(__u64 at)
+{
+    __u64 value = 0;
+
+    bpf_probe_read_user(&value, sizeof value, (void *)at);
+    return value;
+}
+
+/* The current coroutine of the P whose thread makes the call: it cannot change meanwhile. */
+static __always_inline void find_coro(struct trace_slow *e)
+{
+    struct trace_layout *l = bpf_map_lookup_elem(&layouts, &e->event.pid);
+    __u64 runtime, procs, proc, coro;
+    __u32 tid = own_tid(), n;
+
+    e->coro = 0;
+    if (l == NULL || (runtime = read_user(l->runtime)) == 0)
+        return;
+    n = (__u32)read_user(runtime + l->n_procs);
+    procs = read_user(runtime + l->procs);
+    for (__u32 i = 0; i < TRACE_PROCS && i < n; i++) {
+        proc = read_user(procs + 8 * i);
+        if ((__u32)read_user(proc + l->proc_tid) != tid)
+            continue;
+        coro = read_user(proc + l->proc_current);
+        if (coro == 0)
+            return;
+        e->coro = read_user(coro + l->id);
+        e->coro_site = read_user(coro + l->site);
+        if (bpf_probe_read_user_str(e->coro_name, sizeof e->coro_name,
+                                    (void *)read_user(coro + l->name)) < 0)
+            e->coro_name[0] = 0;
+        return;
+    }
+}
+
 static __always_inline void tell_mapped(__u32 process)
 {
     struct trace_event *e = bpf_ringbuf_reserve(&events, sizeof *e, 0);
@@ -182,6 +235,7 @@ static __always_inline void tell_slow(void *ctx, const struct pending *p, __u64 
     e->args[2] = p->args[2];
     e->ns = ns;
     bpf_get_current_comm(e->comm, sizeof e->comm);
+    find_coro(e);
     e->stack_bytes = (__s32)bpf_get_stack(ctx, e->stack, sizeof e->stack, BPF_F_USER_STACK);
     bpf_ringbuf_submit(e, 0);
 }

@@ -41,6 +41,16 @@ struct trace_event {
     __u32 pid;
 };
 
+/* Where a program on runnel keeps its coroutines: from its rn__gdb_layout (src/task/stack.c). */
+struct trace_layout {
+    __u64 runtime; /* address of the pointer to it; the rest are offsets */
+    __u64 n_procs, procs;
+    __u64 proc_current, proc_tid;
+    __u64 id, name, site;
+};
+
+#define TRACE_PROCS 256 /* as many are looked at */
+
 /* A slow call that has returned. (That code was mapped needs no more than its event.) */
 struct trace_slow {
     struct trace_event event;
@@ -50,6 +60,9 @@ struct trace_slow {
     __u64 args[3];
     __u64 ns;
     char comm[16];
+    __u64 coro; /* the coroutine that made it; 0: none, or it is not known */
+    __u64 coro_site;
+    char coro_name[32];
     __s32 stack_bytes; /* or a negative errno */
     __u64 stack[TRACE_FRAMES];
 };

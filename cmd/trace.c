@@ -178,6 +178,7 @@ static int watch(struct trace *t)
     t->began = rn_now();
     if (t->go >= 0 && write(t->go, "", 1) != 1)
         return -errno;
+    trace_find_layouts(t);
     if (t->options.n_pids > 0)
         fputs("runnel: tracing, until Ctrl-C or the end\n", stderr);
     while (r == 0 && t->stopped == 0 && !all_ended(t)) {
@@ -187,6 +188,7 @@ static int watch(struct trace *t)
             next = t->began + t->options.limit_ns;
         if (next <= rn_now())
             break;
+        trace_find_layouts(t);
         r = trace_take_events(t, next);
         draw(t);
     }

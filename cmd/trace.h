@@ -89,6 +89,9 @@ uint64_t trace_lost(const struct trace_kernel *kernel);
  * 0, also when there was none; -ECANCELED. */
 int trace_take_events(struct trace *t, rn_time deadline);
 
+/* Tells where a process keeps its coroutines. */
+void trace_set_layout(struct trace_kernel *kernel, pid_t pid, const struct trace_layout *layout);
+
 /* Takes one connection out that has not ended; false: there is none any more. */
 bool trace_next_conn(struct trace_kernel *kernel, struct trace_conn *ret);
 
@@ -160,5 +163,15 @@ void trace_symbols_read(struct trace_symbols *s, pid_t pid);
 /* "write+0x17 in libc.so.6+0xf8c37", or as much of it as is known. */
 void trace_symbols_name(struct trace_symbols *s, pid_t pid, uint64_t address, char *text,
                         size_t len);
+
+/* Calls fn with each process that has rn__gdb_layout, and where it lies in its memory; once more
+ * until it returns true, or the process maps code again. */
+void trace_symbols_each_layout(struct trace_symbols *s,
+                               bool (*fn)(pid_t pid, uint64_t address, void *arg), void *arg);
+
+/* ---- trace_coros.c ---- */
+
+/* Has the kernel's side find the coroutines of those processes that are on runnel. */
+void trace_find_layouts(struct trace *t);
 
 #endif

@@ -220,6 +220,13 @@ int trace_take_events(struct trace *t, rn_time deadline)
     return r < 0 ? r : 0;
 }
 
+void trace_set_layout(struct trace_kernel *kernel, pid_t pid, const struct trace_layout *layout)
+{
+    uint32_t key = (uint32_t)pid;
+
+    (void)bpf_map_update_elem(bpf_map__fd(kernel->bpf->maps.layouts), &key, layout, BPF_ANY);
+}
+
 bool trace_next_conn(struct trace_kernel *kernel, struct trace_conn *ret)
 {
     int map = bpf_map__fd(kernel->bpf->maps.conns);

@@ -12,6 +12,38 @@ static int count_frames(const struct trace_slow *e)
     return e->stack_bytes < 0 ? 0 : (int)(e->stack_bytes / (int)sizeof e->stack[0]);
 }
 
+/* What a coroutine was named, or "". */
+static void copy_coro_name(const struct trace_slow *e, char name[static 33])
+{
+    memcpy(name, e->coro_name, sizeof e->coro_name);
+    name[sizeof e->coro_name] = '\0';
+    trace_clean(name);
+}
+
+static void print_coro(struct trace *t, const struct trace_slow *e)
+{
+    char name[33], site[512];
+
+    copy_coro_name(e, name);
+    trace_symbols_name(t->symbols, (pid_t)e->event.pid, e->coro_site, site, sizeof site);
+    trace_clean(site);
+    printf(", in coroutine %" PRIu64, (uint64_t)e->coro);
+    if (*name != '\0')
+        printf(" \"%s\"", name);
+    printf(" started at %s", site);
+}
+
+static void print_coro_json(struct trace *t, const struct trace_slow *e)
+{
+    char name[33], site[512];
+
+    copy_coro_name(e, name);
+    trace_symbols_name(t->symbols, (pid_t)e->event.pid, e->coro_site, site, sizeof site);
+    trace_clean(site);
+    printf("\"coroutine\": {\"id\": %" PRIu64 ", \"name\": \"%s\", \"started\": \"%s\"}, ",
+           (uint64_t)e->coro, name, site);
+}
+
 static void print_json(struct trace *t, const struct trace_slow *e, const char *comm,
                        const char *call)
 {
@@ -19,9 +51,12 @@ static void print_json(struct trace *t, const struct trace_slow *e, const char *
 
     printf(
         "{\"process\": %u, \"thread\": %u, \"name\": \"%s\", \"call\": \"%s\", \"args\": [%" PRIu64
-        ", %" PRIu64 ", %" PRIu64 "], \"result\": %" PRId64 ", \"ns\": %" PRIu64 ", \"stack\": [",
+        ", %" PRIu64 ", %" PRIu64 "], \"result\": %" PRId64 ", \"ns\": %" PRIu64 ", ",
         e->event.pid, e->tid, comm, call, (uint64_t)e->args[0], (uint64_t)e->args[1],
         (uint64_t)e->args[2], (int64_t)e->result, (uint64_t)e->ns);
+    if (e->coro != 0)
+        print_coro_json(t, e);
+    fputs("\"stack\": [", stdout);
     for (int i = 0; i < count_frames(e); i++) {
         trace_symbols_name(t->symbols, (pid_t)e->event.pid, e->stack[i], name, sizeof name);
         trace_clean(name);
@@ -39,10 +74,12 @@ static void print_text(struct trace *t, const struct trace_slow *e, const char *
 
     clock_gettime(CLOCK_REALTIME, &now);
     strftime(at, sizeof at, "%H:%M:%S", localtime_r(&now.tv_sec, &tm));
-    printf("%s.%03ld %s[%u/%u] %s(%" PRId64 ", %#" PRIx64 ", %#" PRIx64 ") = %" PRId64
-           ", after %s\n",
+    printf("%s.%03ld %s[%u/%u] %s(%" PRId64 ", %#" PRIx64 ", %#" PRIx64 ") = %" PRId64 ", after %s",
            at, now.tv_nsec / 1000000, comm, e->event.pid, e->tid, call, (int64_t)e->args[0],
            (uint64_t)e->args[1], (uint64_t)e->args[2], (int64_t)e->result, trace_span(e->ns, span));
+    if (e->coro != 0)
+        print_coro(t, e);
+    putchar('\n');
     for (int i = 0; i < count_frames(e); i++) {
         trace_symbols_name(t->symbols, (pid_t)e->event.pid, e->stack[i], name, sizeof name);
         trace_clean(name);

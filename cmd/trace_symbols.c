@@ -34,6 +34,7 @@ struct file {
     size_t n_symbols;
     struct segment *segments;
     size_t n_segments;
+    uint64_t layout; /* where rn__gdb_layout is; 0: it is not on runnel */
 };
 
 struct mapping {
@@ -46,6 +47,7 @@ struct process {
     pid_t pid;
     struct mapping *mappings;
     size_t n_mappings;
+    bool has_told; /* of its layout */
 };
 
 struct trace_symbols {
@@ -83,10 +85,11 @@ static void read_symbols(struct file *f, Elf *elf, Elf_Scn *section, const GElf_
         GElf_Sym sym;
 
         if (gelf_getsym(data, (int)i, &sym) == NULL || sym.st_value == 0 ||
-            GELF_ST_TYPE(sym.st_info) != STT_FUNC)
+            (name = elf_strptr(elf, head->sh_link, sym.st_name)) == NULL || *name == '\0')
             continue;
-        name = elf_strptr(elf, head->sh_link, sym.st_name);
-        if (name == NULL || *name == '\0')
+        if (strcmp(name, "rn__gdb_layout") == 0)
+            f->layout = sym.st_value;
+        if (GELF_ST_TYPE(sym.st_info) != STT_FUNC)
             continue;
         one = (struct symbol){sym.st_value, sym.st_size, strdup(name)};
         if (one.name == NULL)
@@ -228,6 +231,7 @@ void trace_symbols_read(struct trace_symbols *s, pid_t pid)
     free(p->mappings);
     p->mappings = mappings;
     p->n_mappings = n;
+    p->has_told = false;
 }
 
 static const struct mapping *find_mapping(struct trace_symbols *s, pid_t pid, uint64_t address)
@@ -296,6 +300,20 @@ void trace_symbols_name(struct trace_symbols *s, pid_t pid, uint64_t address, ch
                  base, at);
     else
         snprintf(text, len, "in %s+%#" PRIx64, base, at);
+}
+
+void trace_symbols_each_layout(struct trace_symbols *s,
+                               bool (*fn)(pid_t pid, uint64_t address, void *arg), void *arg)
+{
+    for (struct process *p = s->processes; p != NULL; p = p->next) {
+        for (size_t i = 0; i < p->n_mappings && !p->has_told; i++) {
+            const struct mapping *m = &p->mappings[i];
+
+            if (m->file->layout != 0)
+                p->has_told = fn(
+                    p->pid, m->from - address_in_file(m->file, m->offset) + m->file->layout, arg);
+        }
+    }
 }
 
 struct trace_symbols *trace_symbols_new(void)

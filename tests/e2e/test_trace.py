@@ -261,6 +261,39 @@ def talk(port):
         assert read_all(c) == b"x" * 4000
 
 
+def test_a_slow_call_tells_its_coroutine():
+    need_bpf()
+    with Program(RUNNEL, "echo", "127.0.0.1:PORT") as s:
+        tracer = Tracer(s.process.pid, "--slow", "1ns", "--calls", "sendto,write,accept4,epoll_pwait2,epoll_wait")
+        for _ in range(3):
+            with s.connect() as c:
+                c.sendall(b"1")
+                assert c.recv(1) == b"1"
+        calls = tracer.end_lines()
+    sent = [e for e in calls if e["call"] in ("sendto", "write") and e["result"] == 1 and e["args"][2] == 1]
+    assert len(sent) == 3, calls
+    assert all(e["coroutine"]["started"].startswith("echo_once+0x0 in runnel+") or
+               e["coroutine"]["started"].startswith("echo_once+0 in runnel+") for e in sent), sent
+    assert any(e.get("coroutine", {}).get("name") == "accept" for e in calls), calls
+    assert not any("coroutine" in e for e in calls if e["call"].startswith("epoll_")), calls
+
+
+def test_counts_are_those_of_perf():
+    need_bpf()
+    if shutil.which("perf") is None or SANITIZED:
+        raise Skip("no perf, or it says nothing about the build")
+    argv = ["dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=1000", "status=none"]
+    with tempfile.NamedTemporaryFile("r") as out:
+        p = subprocess.run(["perf", "trace", "-s", "-o", out.name, "--", *argv], capture_output=True,
+                           text=True, timeout=20, check=False)
+        theirs = {name: int(n) for name, n in re.findall(r"^ +(\w+) +(\d+) +\d+ +[\d.]+", out.read(), re.M)}
+    if p.returncode or not theirs:
+        raise Skip("perf trace: " + p.stderr.strip()[:80])
+    mine = counts_of(json.loads(trace("--json", "--", *argv).stdout))
+    for name in ("read", "write", "openat", "close", "dup2"):
+        assert mine[name][0] == theirs[name], (name, mine, theirs)
+
+
 def n_sockets(pid):
     folder = f"/proc/{pid}/fd"
     links = [os.path.join(folder, fd) for fd in os.listdir(folder)]
@@ -303,7 +336,7 @@ def test_a_refused_and_an_open_connection_are_told():
     code = ("import socket, sys; s = socket.create_connection(('127.0.0.1', int(sys.argv[1])))\n"
             "try: socket.create_connection(('127.0.0.1', int(sys.argv[2])))\n"
             "except OSError: pass\n"
-            "input()")
+            "sys.stdin.read()")
     with Program(RUNNEL, "echo", "127.0.0.1:PORT") as s:
         with subprocess.Popen([*TRACE, "-c", "python3", "-c", code, str(s.port), str(free_port())],
                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
