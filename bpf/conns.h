@@ -154,9 +154,7 @@ static __always_inline void begin_on_conn(struct pending *p)
     struct sock *sk;
     __u8 state;
 
-    if (p->nr >= TRACE_CALLS)
-        return;
-    p->kind = kinds[p->nr];
+    p->kind = p->nr < TRACE_CALLS ? kinds[p->nr] : TRACE_NONE;
     if (p->kind == TRACE_NONE || p->kind == TRACE_ACCEPT)
         return;
     sk = find_sock(p->args[0]);

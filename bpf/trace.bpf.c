@@ -28,7 +28,7 @@ const volatile __u8 only[TRACE_CALLS] = {};
 __u64 lost; /* what found no room in a map or in the ring buffer */
 
 struct pending {
-    __u64 enter_ns;
+    __u64 enter_ns; /* 0: it has returned */
     __u64 args[3];
     __u64 conn; /* 0: it is not about a connection */
     __u32 nr;
@@ -259,29 +259,40 @@ static __always_inline void show(void *ctx, __u32 process, struct pending *p, lo
         tell_slow(ctx, p, ns, result);
 }
 
+/* The current thread's, which it keeps until it ends: to add and delete one for each call would
+ * cost more than all the rest. */
+static __always_inline struct pending *own_pending(void)
+{
+    __u64 task = bpf_get_current_task();
+    struct pending *p = bpf_map_lookup_elem(&pending, &task), none = {};
+
+    if (p != NULL)
+        return p;
+    if (bpf_map_update_elem(&pending, &task, &none, BPF_ANY) != 0)
+        __sync_fetch_and_add(&lost, 1);
+    return bpf_map_lookup_elem(&pending, &task);
+}
+
 SEC("raw_tp/sys_enter")
 int on_enter(struct bpf_raw_tracepoint_args *ctx)
 {
     __u32 process = current_ids() >> 32;
-    __u64 task = bpf_get_current_task();
     __u32 *state = bpf_map_lookup_elem(&targets, &process);
-    struct pending p = {};
+    struct pending *p;
 
-    if (state == NULL)
+    if (state == NULL || (p = own_pending()) == NULL)
         return 0;
-    p.nr = (__u32)ctx->args[1];
+    p->nr = (__u32)ctx->args[1];
     if (config.slow_ns || config.conns) {
         struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
 
-        p.args[0] = FIRST_ARG(regs);
-        p.args[1] = SECOND_ARG(regs);
-        p.args[2] = THIRD_ARG(regs);
+        p->args[0] = FIRST_ARG(regs);
+        p->args[1] = SECOND_ARG(regs);
+        p->args[2] = THIRD_ARG(regs);
     }
-    p.enter_ns = bpf_ktime_get_ns();
+    p->enter_ns = bpf_ktime_get_ns();
     if (config.conns && *state == TRACE_COUNTS)
-        begin_on_conn(&p);
-    if (bpf_map_update_elem(&pending, &task, &p, BPF_ANY) != 0)
-        __sync_fetch_and_add(&lost, 1);
+        begin_on_conn(p);
     return 0;
 }
 
@@ -297,13 +308,14 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx)
     if (state == NULL)
         return 0;
     p = bpf_map_lookup_elem(&pending, &task);
-    if (p == NULL) /* it began before we did */
+    if (p == NULL || p->enter_ns == 0) /* it began before we did */
         return 0;
     if (*state == TRACE_WAITS && p->nr == config.execve && result == 0)
         *state = TRACE_COUNTS;
     if (*state == TRACE_COUNTS)
         show(ctx, process, p, result);
-    bpf_map_delete_elem(&pending, &task);
+    p->enter_ns = 0;
+    p->conn = 0;
     return 0;
 }
 

@@ -2,8 +2,8 @@
  * trace_prometheus.c - `runnel trace --prometheus ADDRESS`: the figures, for whoever collects them
  *
  * One histogram for all calls, with the call's name as its label: its _count is the number of
- * calls, its _sum their time. The bounds are powers of four, less one nanosecond, from 1 us to 17 s:
- * those of the kernel side's finer buckets that need no rounding.
+ * calls, its _sum their time. The bounds are powers of four, less one nanosecond, from 1 us to
+ * 17 s: those of the kernel side's finer buckets that need no rounding.
  */
 #include <errno.h>
 #include <inttypes.h>
