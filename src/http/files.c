@@ -19,7 +19,9 @@
 #define FRESH RN_SECOND
 #define STALE (60 * RN_SECOND)
 #define SHED_AT_ONCE 4
-#define HEAD_ROOM 192
+/* The clock that files are dated by moves in steps, of at most 10 ms: two changes within one leave
+ * the same time. */
+#define TICK (20 * RN_MILLISECOND)
 
 int rn__files_open(int root, const char *name, int flags)
 {
@@ -132,25 +134,77 @@ static int read_all(int fd, char *to, size_t len)
     return 0;
 }
 
-static size_t write_head(char *to, const char *name, const struct stat *st)
+static uint64_t mix(uint64_t h, uint64_t value)
+{
+    h = (h ^ value) * 0x9e3779b97f4a7c15U;
+    return h ^ h >> 32;
+}
+
+/*
+ * Strong (RFC 9110 8.8.1): of inode, length, and the times of the last change of the bytes and of
+ * the inode, which nobody can set back; hashed, because a number of an inode is nobody's business.
+ * Weak while the next change might not show in them.
+ */
+static uint64_t hash_version(const struct stat *st)
+{
+    uint64_t h = mix(mix(1, (uint64_t)st->st_ino), (uint64_t)st->st_size);
+
+    h = mix(mix(h, (uint64_t)st->st_mtim.tv_sec), (uint64_t)st->st_mtim.tv_nsec);
+    return mix(mix(h, (uint64_t)st->st_ctim.tv_sec), (uint64_t)st->st_ctim.tv_nsec);
+}
+
+static bool is_unsettled(const struct stat *st, const struct timespec *now)
+{
+    return (now->tv_sec - st->st_ctim.tv_sec) * RN_SECOND + now->tv_nsec - st->st_ctim.tv_nsec <
+           TICK;
+}
+
+/* `to` has room for RN__FILE_HEAD. */
+static void write_head(struct rn__file *e, char *to)
 {
     char date[RN__HTTP_DATE_LEN + 1];
     int n;
 
-    rn__http_date(st->st_mtim.tv_sec, date);
-    n = snprintf(to, HEAD_ROOM, "Content-Type: %s\r\nContent-Length: %lld\r\nLast-Modified: %s\r\n",
-                 rn__http_mime(name), (long long)st->st_size, date);
-    RN_ASSERT(n > 0 && n < HEAD_ROOM);
-    return (size_t)n;
+    rn__http_date(e->st.st_mtim.tv_sec, date);
+    n = snprintf(to, RN__FILE_HEAD, "ETag: %s\"%016llx-%llx\"\r\n", e->unsettled ? "W/" : "",
+                 (unsigned long long)hash_version(&e->st), (unsigned long long)e->st.st_size);
+    e->validators = (struct rn__validators){
+        .etag = e->head + 6, .etag_len = (size_t)n - 8, .modified = e->st.st_mtim.tv_sec};
+    n += snprintf(to + n, (size_t)(RN__FILE_HEAD - n),
+                  "Last-Modified: %s\r\nAccept-Ranges: bytes\r\n", date);
+    e->common_len = (unsigned)n;
+    n += snprintf(to + n, (size_t)(RN__FILE_HEAD - n), "Content-Type: %s\r\n",
+                  rn__http_mime(e->name));
+    e->type_len = (unsigned)n;
+    n += snprintf(to + n, (size_t)(RN__FILE_HEAD - n), "Content-Length: %lld\r\n",
+                  (long long)e->st.st_size);
+    RN_ASSERT(n < RN__FILE_HEAD);
+    e->head_len = (unsigned)n;
+}
+
+/* The bytes of a small file; who wrote meanwhile is found out by the next look. */
+static int keep_bytes(struct rn__file *e, int fd, char *to)
+{
+    struct stat after;
+    int r = read_all(fd, to, (size_t)e->st.st_size);
+
+    if (r == 0)
+        r = rn__sys_fstat(fd, &after);
+    if (r < 0)
+        return r;
+    e->unsettled |= !same(&e->st, &after);
+    e->bytes = to;
+    return 0;
 }
 
 /* One allocation: entry, name, head, bytes. Takes fd over on success. */
-static int make(const char *name, int fd, const struct stat *st, struct rn__file **ret)
+static int make(const char *name, int fd, const struct stat *st, const struct timespec *now,
+                struct rn__file **ret)
 {
     size_t name_len = strlen(name) + 1;
     bool small = st->st_size <= RN__FILE_SMALL;
     size_t bytes = small ? (size_t)st->st_size : 0;
-    struct rn__file *e = rn__malloc(sizeof *e + name_len + HEAD_ROOM + bytes);
+    struct rn__file *e = rn__malloc(sizeof *e + name_len + RN__FILE_HEAD + bytes);
     char *text;
     int r;
 
@@ -158,25 +212,23 @@ static int make(const char *name, int fd, const struct stat *st, struct rn__file
         return -ENOMEM;
     text = (char *)(e + 1);
     *e = (struct rn__file){.users = 1,
-                           .fd = -1,
+                           .fd = small ? -1 : fd,
                            .st = *st,
+                           .unsettled = is_unsettled(st, now),
                            .name = text,
                            .head = text + name_len,
-                           .bytes = text + name_len + HEAD_ROOM,
                            .hash = hash_of(name)};
     rn__list_init(&e->lru);
     memcpy(text, name, name_len);
-    e->head_len = write_head(text + name_len, name, st);
     if (small) {
-        r = read_all(fd, text + name_len + HEAD_ROOM, bytes);
+        r = keep_bytes(e, fd, text + name_len + RN__FILE_HEAD);
         if (r < 0) {
             rn__free(e);
             return r;
         }
         (void)rn__sys_close(fd);
-    } else {
-        e->fd = fd;
     }
+    write_head(e, text + name_len);
     *ret = e;
     return 0;
 }
@@ -222,18 +274,20 @@ static int look_up(struct rn__files *f, const char *name, struct rn__file *old,
                    struct rn__file **ret)
 {
     struct stat st;
+    struct timespec clock; /* read first: what changes from here on is later, or unsettled */
     struct rn__file *e;
     int r, fd = open_file(f, name, old);
 
     if (fd < 0)
         return translate(fd);
+    (void)clock_gettime(CLOCK_REALTIME_COARSE, &clock);
     r = stat_regular(fd, &st);
-    if (r < 0 || (old != NULL && same(&st, &old->st))) {
+    if (r < 0 || (old != NULL && !old->unsettled && same(&st, &old->st))) {
         (void)rn__sys_close(fd);
         *ret = old;
         return r;
     }
-    r = make(name, fd, &st, &e);
+    r = make(name, fd, &st, &clock, &e);
     if (r < 0) {
         (void)rn__sys_close(fd);
         return r;
@@ -267,4 +321,18 @@ int rn__files_get(struct rn__files *f, const char *name, rn_time now, struct rn_
     e->users++;
     *ret = e;
     return 0;
+}
+
+int rn__files_check(const struct rn__file *file)
+{
+    struct stat st;
+    int r = rn__sys_fstat(file->fd, &st);
+
+    if (r < 0)
+        return r;
+    return st.st_size < file->st.st_size || (st.st_size == file->st.st_size &&
+                                             (st.st_mtim.tv_sec != file->st.st_mtim.tv_sec ||
+                                              st.st_mtim.tv_nsec != file->st.st_mtim.tv_nsec))
+               ? -RN_ETRUNCATED
+               : 0;
 }

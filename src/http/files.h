@@ -12,9 +12,11 @@
 #include <sys/stat.h>
 
 #include "base/list.h"
+#include "http/conditional.h"
 
 #define RN__FILE_NAME 1024  /* longest name, NUL included */
 #define RN__FILE_SMALL 8192 /* up to here the bytes are kept */
+#define RN__FILE_HEAD 512   /* longest head */
 
 struct rn__file {
     struct rn__list lru;
@@ -23,9 +25,14 @@ struct rn__file {
     uint32_t hash;
     uint32_t users; /* responses under way; the cache itself is one */
     int fd;         /* -1 when the bytes are kept */
+    bool unsettled; /* changed so lately that its times may not tell of the next change */
     struct stat st;
-    size_t head_len;
-    const char *head; /* Content-Type, Content-Length, Last-Modified, each with CRLF */
+    struct rn__validators validators;
+    /* Lines with CR LF, in an order in which each answer needs one run of them:
+     *      ETag, Last-Modified… | Content-Type | Content-Length
+     * 304: up to common_len; 206: up to type_len; 200: all. */
+    const char *head;
+    unsigned common_len, type_len, head_len;
     const char *bytes;
     const char *name;
 };
@@ -47,6 +54,10 @@ void rn__files_free(struct rn__files *f); /* nobody uses any */
  * Never parks: open and fstat go to the disk where the directory is not cached.
  */
 int rn__files_get(struct rn__files *f, const char *name, rn_time now, struct rn__file **ret);
+
+/* 0 where the bytes of an open file are still those that its head speaks of, as far as its times
+ * tell; what was appended does not count. Else -RN_ETRUNCATED. */
+int rn__files_check(const struct rn__file *file);
 void rn__files_put(struct rn__file *file);
 
 /* Opens below root, never outside of it, whatever links say. A descriptor or -errno. */

@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/sys.h"
 #include "http/files.h"
 #include "rntest.h"
 
@@ -115,22 +117,127 @@ RN_TEST(who_still_sends_a_replaced_file_keeps_it)
     close_files(1);
 }
 
+/* The number may have been given to another file. */
+static bool is_open(int fd, ino_t inode)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && st.st_ino == inode;
+}
+
 RN_TEST(what_nobody_asks_for_is_closed)
 {
     rn_time now = RN_SECOND;
     struct rn__file *f;
+    ino_t inode;
     int fd;
 
     open_files(2, 100000);
     f = get(0, now);
     fd = f->fd;
+    inode = f->st.st_ino;
     rn__files_put(f);
-    CHECK(fcntl(fd, F_GETFD) >= 0);
+    CHECK(is_open(fd, inode));
     CHECK_EQ(size_of(1, now + 30 * RN_SECOND), 100000);
-    CHECK(fcntl(fd, F_GETFD) >= 0);
+    CHECK(is_open(fd, inode));
     CHECK_EQ(size_of(1, now + 90 * RN_SECOND), 100000);
-    CHECK(fcntl(fd, F_GETFD) < 0);
+    CHECK(!is_open(fd, inode));
     close_files(2);
+}
+
+static void fill(const char *name, char byte, size_t len)
+{
+    char text[64];
+    int fd = openat(root, name, O_WRONLY | O_CLOEXEC);
+
+    memset(text, byte, sizeof text);
+    CHECK_OK(fd);
+    CHECK_EQ(pwrite(fd, text, len, 0), len);
+    close(fd);
+}
+
+/* The clock of files moves in steps: the second change may leave the time of the first. */
+RN_TEST(a_change_within_the_tick_of_the_last_is_noticed)
+{
+    rn_time now = RN_SECOND;
+    struct rn__file *f;
+
+    open_files(1, 10);
+    for (int i = 0; i < 50; i++) {
+        fill("f0", 'a', 10);
+        f = get(0, now += 2 * RN_SECOND);
+        CHECK_EQ(f->bytes[9], 'a');
+        CHECK(!f->unsettled || strncmp(f->validators.etag, "W/\"", 3) == 0);
+        rn__files_put(f);
+        fill("f0", 'b', 10);
+        f = get(0, now += 2 * RN_SECOND);
+        CHECK_EQ(f->bytes[9], 'b');
+        rn__files_put(f);
+    }
+    do { /* and what has not changed for a while is known by a strong tag, and kept */
+        f = get(0, now += 2 * RN_SECOND);
+        rn__files_put(f);
+    } while (f->unsettled);
+    CHECK_EQ(f->validators.etag[0], '"');
+    CHECK(get(0, now + 2 * RN_SECOND) == f);
+    rn__files_put(f);
+    close_files(1);
+}
+
+static size_t tag_of(char *tag, size_t room)
+{
+    static rn_time now = RN_SECOND;
+    struct rn__file *f;
+
+    do {
+        f = get(0, now += 2 * RN_SECOND);
+        CHECK(f->validators.etag_len < room);
+        memcpy(tag, f->validators.etag, f->validators.etag_len);
+        rn__files_put(f);
+    } while (f->unsettled);
+    return f->validators.etag_len;
+}
+
+/* Not by bytes of the same number, put there under the old date. */
+RN_TEST(a_tag_says_one_version)
+{
+    struct timespec times[2];
+    char one[64], other[64];
+    struct stat st;
+    size_t len;
+
+    open_files(1, 10);
+    CHECK_OK(fstatat(root, "f0", &st, 0));
+    times[0] = times[1] = st.st_mtim;
+    len = tag_of(one, sizeof one);
+    CHECK_EQ(tag_of(other, sizeof other), len);
+    CHECK_EQ(memcmp(one, other, len), 0);
+    fill("f0", 'b', 10);
+    CHECK_OK(utimensat(root, "f0", times, 0));
+    len = tag_of(other, sizeof other);
+    CHECK(memcmp(one, other, len) != 0);
+    close_files(1);
+}
+
+RN_TEST(a_file_that_is_written_while_it_is_sent_is_found_out)
+{
+    struct timespec times[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    struct rn__file *f;
+
+    open_files(1, 100000);
+    CHECK_OK(utimensat(root, "f0", times, 0)); /* else the next change might be in the same tick */
+    f = get(0, RN_SECOND);
+    CHECK_OK(rn__files_check(f));
+    write_file("f0", 200000);
+    CHECK_OK(rn__files_check(f)); /* longer: what was promised is there */
+    write_file("f0", 100000);
+    CHECK_EQ(rn__files_check(f), -RN_ETRUNCATED);
+    write_file("f0", 50000);
+    CHECK_EQ(rn__files_check(f), -RN_ETRUNCATED);
+    CHECK_OK(rn__sys_fail("fstat", EIO, 1, 1));
+    CHECK_EQ(rn__files_check(f), -EIO);
+    rn__files_put(f);
+    close_files(1);
 }
 
 RN_TEST(without_descriptors_the_oldest_make_room)

@@ -94,6 +94,131 @@ RN_CORO_TEST(files_below_a_directory_are_served_and_nothing_else)
     free(s);
 }
 
+/* ---- conditions and parts: RFC 9110 13 and 14; the rules alone are in test_http_range.c ---- */
+
+static const struct {
+    const char *line, *fields, *want, *want_not;
+} parts[] = {
+    {"GET /small.txt", "", "Accept-Ranges: bytes\r\n", NULL},
+    {"GET /small.txt", "", "ETag: \"", NULL},
+    {"HEAD /small.txt", "", "ETag: \"", NULL},
+    /* 15.4.5: a 304 has the validators, and nothing of the body */
+    {"GET /small.txt", "If-None-Match: *\r\n", " 304 Not Modified\r\n", "Content-"},
+    {"GET /small.txt", "If-None-Match: *\r\n", "ETag: \"", "0123456789"},
+    {"GET /large.bin", "If-None-Match: *\r\n", " 304 ", "0123456789"},
+    {"HEAD /small.txt", "If-None-Match: *\r\n", " 304 ", NULL},
+    {"GET /", "If-None-Match: *\r\n", " 304 ", NULL},
+    {"GET /none", "If-None-Match: *\r\n", " 404 ", NULL}, /* 13.2.1 */
+    {"GET /none", "If-Match: *\r\n", " 404 ", NULL},
+    {"GET /small.txt", "If-Match: \"x\"\r\n", " 412 ", "0123456789"},
+    /* 14.4, 15.3.7.1 */
+    {"GET /small.txt", "Range: bytes=3-5\r\n", " 206 Partial Content\r\n", NULL},
+    {"GET /small.txt", "Range: bytes=3-5\r\n", "Content-Range: bytes 3-5/100\r\n", NULL},
+    {"GET /small.txt", "Range: bytes=3-5\r\n", "Content-Length: 3\r\n\r\n345", "3456"},
+    {"GET /small.txt", "Range: bytes=-2\r\n", "Content-Length: 2\r\n\r\n89", NULL},
+    {"GET /large.bin", "Range: bytes=49998-\r\n", "Content-Length: 2\r\n\r\n89", NULL},
+    {"GET /large.bin", "Range: bytes=49998-\r\n", "Content-Range: bytes 49998-49999/50000\r\n",
+     "Content-Length: 50000"},
+    {"GET /large.bin", "Range: bytes=1-3\r\n", "Content-Length: 3\r\n\r\n123", "1234"},
+    {"GET /", "Range: bytes=3-\r\n", "\r\n\r\nhome", "<p>home"},
+    /* 14.2: for GET alone */
+    {"HEAD /small.txt", "Range: bytes=3-5\r\n", "Content-Length: 100\r\n", "206"},
+    {"GET /small.txt", "Range: lines=3-5\r\n", " 200 OK\r\n", "Content-Range"},
+    {"GET /small.txt", "Range: bytes=3-5\r\nIf-Range: \"x\"\r\n", " 200 OK\r\n", "Content-Range"},
+    /* 15.5.17 */
+    {"GET /small.txt", "Range: bytes=100-\r\n", " 416 Range Not Satisfiable\r\n", NULL},
+    {"GET /small.txt", "Range: bytes=100-\r\n", "Content-Range: bytes */100\r\n", "ETag"},
+    /* 15.3.7.2: several parts */
+    {"GET /small.txt", "Range: bytes=0-1,-2\r\n", " 206 ",
+     "Content-Type: text/plain; charset=utf-8"
+     "\r\nContent-Length"},
+    {"GET /small.txt", "Range: bytes=0-1,-2\r\n",
+     "Content-Type: multipart/byteranges; boundary=", NULL},
+    {"GET /small.txt", "Range: bytes=0-1,-2\r\n",
+     "\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Range: bytes 0-1/100\r\n\r\n01\r\n--",
+     NULL},
+    {"GET /small.txt", "Range: bytes=0-1,-2\r\n", "Content-Range: bytes 98-99/100\r\n\r\n89\r\n--",
+     NULL},
+    {"GET /large.bin", "Range: bytes=9-10,20000-20002\r\n",
+     "Content-Range: bytes 20000-20002/50000\r\n\r\n012\r\n--", NULL},
+    {"GET /small.txt", "Range: bytes=0-1,200-\r\n", "Content-Range: bytes 0-1/100\r\n",
+     "multipart"},
+    {"GET /small.txt", "Range: bytes=0-,0-\r\n", " 200 OK\r\n", "Content-Range"},
+};
+
+/* What was promised is what came: a length that is wrong would garble the next answer. */
+static void check_length(const char *answer, const char *line)
+{
+    const char *said = strstr(answer, "Content-Length: "), *body = strstr(answer, "\r\n\r\n");
+
+    CHECK(body != NULL);
+    if (said != NULL && said < body && strncmp(line, "HEAD", 4) != 0)
+        CHECK_EQ(strtol(said + 16, NULL, 10), strlen(body + 4));
+}
+
+RN_CORO_TEST(a_file_is_answered_on_conditions_and_in_parts)
+{
+    struct site *s = calloc(1, sizeof *s);
+    rn_http_files *files;
+    char request[512];
+
+    make_site();
+    CHECK_OK(rn_sleep(50 * MS)); /* so that they are not of this moment: that makes weak tags */
+    CHECK_OK(rn_http_files_new(dir, &files));
+    open_site(s, NULL, rn_http_files_handler, files);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        snprintf(request, sizeof request, "%s HTTP/1.1\r\nHost: x\r\n%s\r\n", parts[i].line,
+                 parts[i].fields);
+        if (strstr(ask(s, request), parts[i].want) == NULL ||
+            (parts[i].want_not != NULL && strstr(s->answer, parts[i].want_not) != NULL))
+            rntest_fail_at(__FILE__, __LINE__, "%s, %s: \"%s\" and \"%s\" in \"%.900s\"",
+                           parts[i].line, parts[i].fields, parts[i].want,
+                           parts[i].want_not == NULL ? "" : parts[i].want_not, s->answer);
+        check_length(s->answer, parts[i].line);
+    }
+    CHECK_HAS(ask(s, "GET /small.txt HTTP/1.1\r\nHost: x\r\nRange: bytes=0-1,-2\r\n\r\n"
+                     "GET /large.bin HTTP/1.1\r\nHost: x\r\nIf-None-Match: *\r\n\r\n"
+                     "GET /small.txt HTTP/1.1\r\nHost: x\r\nRange: bytes=9-10\r\n\r\n"),
+              "Content-Length: 2\r\n\r\n90");
+    close_site(s);
+    rn_http_files_free(files);
+    remove_site();
+    free(s);
+}
+
+/* The tag and the date that came with a file are what asks for it again. */
+RN_CORO_TEST(what_a_file_says_of_itself_matches_it)
+{
+    struct site *s = calloc(1, sizeof *s);
+    char request[512], tag[64], date[64];
+    rn_http_files *files;
+
+    make_site();
+    CHECK_OK(rn_sleep(50 * MS));
+    CHECK_OK(rn_http_files_new(dir, &files));
+    open_site(s, NULL, rn_http_files_handler, files);
+    (void)ask(s, "GET /large.bin HTTP/1.1\r\nHost: x\r\n\r\n");
+    CHECK_EQ(sscanf(strstr(s->answer, "ETag: "), "ETag: %63[^\r]", tag), 1);
+    CHECK_EQ(sscanf(strstr(s->answer, "Last-Modified: "), "Last-Modified: %63[^\r]", date), 1);
+    snprintf(request, sizeof request,
+             "GET /large.bin HTTP/1.1\r\nHost: x\r\nIf-None-Match: %s\r\n\r\n", tag);
+    CHECK_HAS(ask(s, request), " 304 ");
+    CHECK_HAS(s->answer, tag);
+    snprintf(request, sizeof request,
+             "GET /large.bin HTTP/1.1\r\nHost: x\r\nIf-Modified-Since: %s\r\n\r\n", date);
+    CHECK_HAS(ask(s, request), " 304 ");
+    snprintf(request, sizeof request,
+             "GET /large.bin HTTP/1.1\r\nHost: x\r\nIf-Range: %s\r\nRange: bytes=0-1\r\n\r\n", tag);
+    CHECK_HAS(ask(s, request), " 206 ");
+    snprintf(request, sizeof request, "GET /large.bin HTTP/1.1\r\nHost: x\r\nIf-Match: %s\r\n\r\n",
+             tag);
+    CHECK_HAS(ask(s, request), " 200 ");
+    close_site(s);
+    rn_http_files_free(files);
+    remove_site();
+    free(s);
+}
+
 RN_CORO_TEST(in_a_mux_the_wildcard_names_the_file)
 {
     struct site *s = calloc(1, sizeof *s);
