@@ -146,7 +146,7 @@ static int run(void *arg)
     int n_given = s->n_listeners, r;
 
     s->n_listeners = 0;
-    r = rn_http_files_new(s->dir, &s->files);
+    r = rn_http_files_new(s->dir, NULL, &s->files);
     if (r < 0) {
         cmd_error("cannot serve %s: %s", s->dir, rn_strerror(r));
         return CMD_FAILED;

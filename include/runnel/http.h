@@ -466,15 +466,54 @@ RN_API void rn_http_mux_handler(rn_http_response *w, rn_http_request *r, void *m
 /* A directory whose files are served. It has one owner. */
 typedef struct rn_http_files rn_http_files;
 
+/* Cache-Control for files whose path fits a pattern of fnmatch(3), in which '*' is for slashes too:
+ * one with a slash is for the path from the directory, "/css/site.css", another for the last
+ * name alone. */
+typedef struct rn_http_cache_rule {
+    const char *pattern; /* "*.css" */
+    const char *value;   /* at most 200 bytes */
+} rn_http_cache_rule;
+
+/* A file that is sent in place of the short page that goes with a status. */
+typedef struct rn_http_error_page {
+    int status;       /* 400..599; 0: all those that no other page is for */
+    const char *name; /* below the directory, "errors/404.html" */
+} rn_http_error_page;
+
+/* How files are served. All zero is the default. What it points to is not copied, and stays until
+ * rn_http_files_free. */
+typedef struct rn_http_files_options {
+    const char *const *index; /* names of a directory's page, NULL behind the last; index.html */
+    bool list;                /* a directory without such a page by its names: HTML, or JSON for who
+                               * would rather have that by Accept */
+    bool precompressed; /* "x.br", "x.zst", "x.gz" beside "x", and no older, for who takes them by
+                               * Accept-Encoding */
+    bool dotfiles;      /* also what begins with a dot, which else only .well-known may */
+    bool no_links;      /* no symbolic links; else those that stay inside the directory */
+    const char *mime_file; /* types by extension, before those known here; NULL: /etc/mime.types,
+                               * where there is one; "": none */
+    const rn_http_cache_rule *cache_rules; /* the first that fits */
+    size_t n_cache_rules;                  /* how many there are */
+    const rn_http_error_page *error_pages; /* of several for a status the first */
+    size_t n_error_pages;                  /* how many there are */
+    uint64_t reserved[4];                  /* zero */
+} rn_http_files_options;
+
+/* All zero, in C and in C++. */
+#define RN_HTTP_FILES_OPTIONS_INIT RN_INIT
+
 /*
  * rn_http_files_new - serve the files below a directory
- *   dir  directory; nothing outside of it can be had, whatever links say
- *   ret  the files; the caller's to free
- * Returns 0; -ENOENT, -ENOTDIR, -EACCES as open(2) says; -ENOSYS no openat2 (before Linux 5.6, or
- * filtered); -EDEADLK outside of a coroutine; -ENOMEM. *ret is untouched on failure.
+ *   dir      directory; nothing outside of it can be had, whatever links say
+ *   options  NULL for the defaults
+ *   ret      the files; the caller's to free
+ * Returns 0; -EINVAL a bad option; -ENOENT, -ENOTDIR, -EACCES as open(2) says, of the mime_file
+ * too; -ENOSYS no openat2 (before Linux 5.6, or filtered); -EDEADLK outside of a coroutine;
+ * -ENOMEM. *ret is untouched on failure.
  * Effects: none. Source: src/http/static.c
  */
-RN_API int rn_http_files_new(const char *dir, rn_http_files **ret);
+RN_API int rn_http_files_new(const char *dir, const rn_http_files_options *options,
+                             rn_http_files **ret);
 
 /*
  * rn_http_files_free - stop serving files

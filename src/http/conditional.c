@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "http/negotiate.h"
 #include "http/text.h"
 #include "http/token.h"
 
@@ -193,24 +194,6 @@ static int get_range(struct rn__http_slice s, uint64_t size, struct rn__range *r
     return 1;
 }
 
-/* The next member of a comma-separated list, without the space around it. */
-static bool next_member(struct rn__http_slice *rest, struct rn__http_slice *ret)
-{
-    const char *comma;
-
-    while (rest->len > 0 && (rn__is_space(*rest->at) || *rest->at == ','))
-        *rest = cut(*rest, 1);
-    if (rest->len == 0)
-        return false;
-    comma = memchr(rest->at, ',', rest->len);
-    *ret = (struct rn__http_slice){rest->at,
-                                   comma == NULL ? rest->len : (size_t)(comma - rest->at)};
-    *rest = cut(*rest, ret->len);
-    while (rn__is_space(ret->at[ret->len - 1]))
-        ret->len--;
-    return true;
-}
-
 int rn__http_ranges(struct rn__http_slice value, uint64_t size,
                     struct rn__range ranges[RN__RANGES_MOST])
 {
@@ -221,7 +204,7 @@ int rn__http_ranges(struct rn__http_slice value, uint64_t size,
     if (value.len < 6 || strncasecmp(value.at, "bytes=", 6) != 0)
         return 0;
     value = cut(value, 6);
-    for (; next_member(&value, &one); asked++) {
+    for (; rn__http_next_member(&value, &one); asked++) {
         struct rn__range range;
         int r = asked == RN__RANGES_MOST ? -1 : get_range(one, size, &range);
 

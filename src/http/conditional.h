@@ -50,10 +50,10 @@ struct rn__range {
 };
 
 /*
- * The ranges of a Range field (RFC 9110 14.2) that a file of `size` bytes has, in the order in which
- * they were asked for: how many; 0 to answer with all of the file, as though there were no such
- * field (malformed, another unit, more than RN__RANGES_MOST of them, or together longer than the
- * file); -1 when it has none of them: 416.
+ * The ranges of a Range field (RFC 9110 14.2) that a file of `size` bytes has, in the order in
+ * which they were asked for: how many; 0 to answer with all of the file, as though there were no
+ * such field (malformed, another unit, more than RN__RANGES_MOST of them, or together longer than
+ * the file); -1 when it has none of them: 416.
  */
 int rn__http_ranges(struct rn__http_slice value, uint64_t size,
                     struct rn__range ranges[RN__RANGES_MOST]);

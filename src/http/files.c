@@ -7,12 +7,15 @@
  */
 #include "http/files.h"
 
+#include <fnmatch.h>
 #include <linux/openat2.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "http/negotiate.h"
 #include "http/text.h"
 
 #define MOST 512U /* entries for each P */
@@ -23,25 +26,29 @@
  * the same time. */
 #define TICK (20 * RN_MILLISECOND)
 
-int rn__files_open(int root, const char *name, int flags)
+static const char *const endings[RN__N_CODINGS] = {".br", ".zst", ".gz"};
+static const char *const coding_names[RN__N_CODINGS] = {"br", "zstd", "gzip"};
+
+int rn__files_open(const struct rn__files_policy *policy, const char *name, int flags)
 {
-    return rn__sys_openat2(root, name, flags | O_CLOEXEC, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+    return rn__sys_openat2(policy->root, name, flags | O_CLOEXEC,
+                           RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | policy->resolve);
 }
 
-void rn__files_init(struct rn__files *f, int root)
+void rn__files_init(struct rn__files *f, const struct rn__files_policy *policy)
 {
     memset(f, 0, sizeof *f);
-    f->root = root;
+    f->policy = policy;
     rn__list_init(&f->lru);
 }
 
-static uint32_t hash_of(const char *name)
+static uint32_t hash_of(const char *name, unsigned coding)
 {
     uint32_t h = 2166136261U; /* FNV-1a: names are short, and an attacker can only fill one P's
                                * bounded table */
     for (; *name != '\0'; name++)
         h = (h ^ (unsigned char)*name) * 16777619U;
-    return h;
+    return h ^ coding;
 }
 
 static struct rn__file **bucket_of(struct rn__files *f, uint32_t hash)
@@ -49,11 +56,12 @@ static struct rn__file **bucket_of(struct rn__files *f, uint32_t hash)
     return &f->buckets[hash % RN_COUNT_OF(f->buckets)];
 }
 
-static struct rn__file *find(struct rn__files *f, const char *name, uint32_t hash)
+static struct rn__file *find(struct rn__files *f, const char *name, unsigned coding)
 {
+    uint32_t hash = hash_of(name, coding);
     struct rn__file *e = *bucket_of(f, hash);
 
-    while (e != NULL && (e->hash != hash || strcmp(e->name, name) != 0))
+    while (e != NULL && (e->hash != hash || e->coding != coding || strcmp(e->name, name) != 0))
         e = e->chain;
     return e;
 }
@@ -85,9 +93,18 @@ void rn__files_free(struct rn__files *f)
         evict(f, RN_CONTAINER(f->lru.next, struct rn__file, lru));
 }
 
-static bool is_hidden(const char *name)
+/* RFC 8615: what is for programs to find is there for them. */
+bool rn__files_is_hidden(const struct rn__files_policy *policy, const char *name)
 {
-    for (const char *at = name; at != NULL; at = strchr(at, '/')) {
+    static const char known[] = ".well-known";
+    const char *at = name;
+
+    if (policy->dotfiles)
+        return false;
+    if (strncmp(name, known, sizeof known - 1) == 0 &&
+        (name[sizeof known - 1] == '/' || name[sizeof known - 1] == '\0'))
+        at = strchr(name, '/');
+    for (; at != NULL; at = strchr(at, '/')) {
         at += *at == '/';
         if (at[0] == '.' && at[1] != '\0')
             return true;
@@ -95,8 +112,8 @@ static bool is_hidden(const char *name)
     return false;
 }
 
-/* Whatever one may not see does not exist. ELOOP and EXDEV: a link out of the root. */
-static int translate(int e)
+/* ELOOP and EXDEV: a link out of the root. */
+int rn__files_translate(int e)
 {
     return e == -EXDEV || e == -ELOOP || e == -ENOTDIR || e == -ENXIO || e == -EAGAIN ? -ENOENT : e;
 }
@@ -159,33 +176,70 @@ static bool is_unsettled(const struct stat *st, const struct timespec *now)
            TICK;
 }
 
-/* `to` has room for RN__FILE_HEAD. */
-static void write_head(struct rn__file *e, char *to)
+/* A pattern with a slash is for the whole path, another for its last segment. */
+static __attribute__((noinline)) const char *find_rule(const struct rn__files_policy *p,
+                                                       const char *name)
 {
-    char date[RN__HTTP_DATE_LEN + 1];
+    char path[RN__FILE_NAME + 1];
+    const char *last = strrchr(name, '/');
+
+    (void)snprintf(path, sizeof path, "/%s", name);
+    for (size_t i = 0; i < p->n_cache_rules; i++) {
+        const char *pattern = p->cache_rules[i].pattern;
+        const char *what = strchr(pattern, '/') != NULL ? path : last == NULL ? name : last + 1;
+
+        if (fnmatch(pattern, what, FNM_NOESCAPE) == 0)
+            return p->cache_rules[i].value;
+    }
+    return NULL;
+}
+
+static __attribute__((format(printf, 3, 4))) void add_line(char *to, unsigned *len,
+                                                           const char *format, ...)
+{
+    va_list ap;
     int n;
 
+    va_start(ap, format);
+    n = vsnprintf(to + *len, RN__FILE_HEAD - *len, format, ap);
+    va_end(ap);
+    RN_ASSERT(n > 0 && (unsigned)n < RN__FILE_HEAD - *len);
+    *len += (unsigned)n;
+}
+
+/* `to` has room for RN__FILE_HEAD. */
+static void write_head(const struct rn__files_policy *p, struct rn__file *e, char *to)
+{
+    const char *rule = p->n_cache_rules == 0 ? NULL : find_rule(p, e->name);
+    const char *type = rn__mime_type(&p->mime, e->name);
+    char date[RN__HTTP_DATE_LEN + 1];
+    unsigned n = 0;
+
     rn__http_date(e->st.st_mtim.tv_sec, date);
-    n = snprintf(to, RN__FILE_HEAD, "ETag: %s\"%016llx-%llx\"\r\n", e->unsettled ? "W/" : "",
-                 (unsigned long long)hash_version(&e->st), (unsigned long long)e->st.st_size);
+    add_line(to, &n, "ETag: %s\"%016llx-%llx\"\r\n", e->unsettled ? "W/" : "",
+             (unsigned long long)hash_version(&e->st), (unsigned long long)e->st.st_size);
     e->validators = (struct rn__validators){
-        .etag = e->head + 6, .etag_len = (size_t)n - 8, .modified = e->st.st_mtim.tv_sec};
-    n += snprintf(to + n, (size_t)(RN__FILE_HEAD - n),
-                  "Last-Modified: %s\r\nAccept-Ranges: bytes\r\n", date);
-    e->common_len = (unsigned)n;
-    n += snprintf(to + n, (size_t)(RN__FILE_HEAD - n), "Content-Type: %s\r\n",
-                  rn__http_mime(e->name));
-    e->type_len = (unsigned)n;
-    n += snprintf(to + n, (size_t)(RN__FILE_HEAD - n), "Content-Length: %lld\r\n",
-                  (long long)e->st.st_size);
-    RN_ASSERT(n < RN__FILE_HEAD);
-    e->head_len = (unsigned)n;
+        .etag = e->head + 6, .etag_len = n - 8, .modified = e->st.st_mtim.tv_sec};
+    add_line(to, &n, "Last-Modified: %s\r\nAccept-Ranges: bytes\r\n", date);
+    if (rule != NULL)
+        add_line(to, &n, "Cache-Control: %s\r\n", rule);
+    if (e->coding != 0 || e->codings != 0)
+        add_line(to, &n, "Vary: Accept-Encoding\r\n");
+    e->common_len = n;
+    if (e->coding != 0)
+        add_line(to, &n, "Content-Encoding: %s\r\n", coding_names[__builtin_ctz(e->coding)]);
+    /* What is text is taken for UTF-8, as editors do. */
+    add_line(to, &n, "Content-Type: %s%s\r\n", type,
+             strncmp(type, "text/", 5) == 0 ? "; charset=utf-8" : "");
+    e->type_len = n;
+    add_line(to, &n, "Content-Length: %lld\r\n", (long long)e->st.st_size);
+    e->head_len = n;
 }
 
 /* The bytes of a small file; who wrote meanwhile is found out by the next look. */
 static int keep_bytes(struct rn__file *e, int fd, char *to)
 {
-    struct stat after;
+    struct stat after = {0};
     int r = read_all(fd, to, (size_t)e->st.st_size);
 
     if (r == 0)
@@ -197,13 +251,14 @@ static int keep_bytes(struct rn__file *e, int fd, char *to)
     return 0;
 }
 
-/* One allocation: entry, name, head, bytes. Takes fd over on success. */
-static int make(const char *name, int fd, const struct stat *st, const struct timespec *now,
+/* One allocation: entry, name, head, bytes. `like` has what is known of it; takes its fd over on
+ * success. */
+static int make(const struct rn__files_policy *p, const char *name, const struct rn__file *like,
                 struct rn__file **ret)
 {
     size_t name_len = strlen(name) + 1;
-    bool small = st->st_size <= RN__FILE_SMALL;
-    size_t bytes = small ? (size_t)st->st_size : 0;
+    bool small = like->st.st_size <= RN__FILE_SMALL;
+    size_t bytes = small ? (size_t)like->st.st_size : 0;
     struct rn__file *e = rn__malloc(sizeof *e + name_len + RN__FILE_HEAD + bytes);
     char *text;
     int r;
@@ -211,24 +266,23 @@ static int make(const char *name, int fd, const struct stat *st, const struct ti
     if (e == NULL)
         return -ENOMEM;
     text = (char *)(e + 1);
-    *e = (struct rn__file){.users = 1,
-                           .fd = small ? -1 : fd,
-                           .st = *st,
-                           .unsettled = is_unsettled(st, now),
-                           .name = text,
-                           .head = text + name_len,
-                           .hash = hash_of(name)};
+    *e = *like;
+    e->users = 1;
+    e->name = text;
+    e->head = text + name_len;
+    e->hash = hash_of(name, e->coding);
     rn__list_init(&e->lru);
     memcpy(text, name, name_len);
     if (small) {
-        r = keep_bytes(e, fd, text + name_len + RN__FILE_HEAD);
+        r = keep_bytes(e, like->fd, text + name_len + RN__FILE_HEAD);
         if (r < 0) {
             rn__free(e);
             return r;
         }
-        (void)rn__sys_close(fd);
+        (void)rn__sys_close(like->fd);
+        e->fd = -1;
     }
-    write_head(e, text + name_len);
+    write_head(p, e, text + name_len);
     *ret = e;
     return 0;
 }
@@ -261,7 +315,7 @@ static int open_file(struct rn__files *f, const char *name, const struct rn__fil
 {
     for (;;) {
         /* O_NONBLOCK: a FIFO must not stop the P. */
-        int fd = rn__files_open(f->root, name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+        int fd = rn__files_open(f->policy, name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
         struct rn__file *oldest = RN_CONTAINER(f->lru.next, struct rn__file, lru);
 
         if ((fd != -EMFILE && fd != -ENFILE) || rn__list_empty(&f->lru) || oldest == but)
@@ -270,26 +324,55 @@ static int open_file(struct rn__files *f, const char *name, const struct rn__fil
     }
 }
 
-static int look_up(struct rn__files *f, const char *name, struct rn__file *old,
+/* The codings that stand beside a file, no older than it: an older one is of another version. */
+static __attribute__((noinline)) uint8_t find_codings(const struct rn__files_policy *p,
+                                                      const char *name, const struct stat *st)
+{
+    char path[RN__FILE_NAME + 8];
+    uint8_t found = 0;
+
+    for (int i = 0; i < RN__N_CODINGS; i++) {
+        struct stat beside;
+        int fd;
+
+        (void)snprintf(path, sizeof path, "%s%s", name, endings[i]);
+        fd = rn__files_open(p, path, O_PATH);
+        if (fd < 0)
+            continue;
+        if (stat_regular(fd, &beside) == 0 && beside.st_mtim.tv_sec >= st->st_mtim.tv_sec)
+            found |= (uint8_t)(1U << i);
+        (void)rn__sys_close(fd);
+    }
+    return found;
+}
+
+static int look_up(struct rn__files *f, const char *name, unsigned coding, struct rn__file *old,
                    struct rn__file **ret)
 {
-    struct stat st;
+    struct rn__file like = {.coding = (uint8_t)coding}, *e;
     struct timespec clock; /* read first: what changes from here on is later, or unsettled */
-    struct rn__file *e;
-    int r, fd = open_file(f, name, old);
+    char path[RN__FILE_NAME + 8];
+    int r;
 
-    if (fd < 0)
-        return translate(fd);
+    (void)snprintf(path, sizeof path, "%s%s", name,
+                   coding == 0 ? "" : endings[__builtin_ctz(coding)]);
+    like.fd = open_file(f, path, old);
+    if (like.fd < 0)
+        return rn__files_translate(like.fd);
     (void)clock_gettime(CLOCK_REALTIME_COARSE, &clock);
-    r = stat_regular(fd, &st);
-    if (r < 0 || (old != NULL && !old->unsettled && same(&st, &old->st))) {
-        (void)rn__sys_close(fd);
+    r = stat_regular(like.fd, &like.st);
+    if (r == 0 && f->policy->precompressed && coding == 0)
+        like.codings = find_codings(f->policy, name, &like.st);
+    if (r < 0 || (old != NULL && !old->unsettled && old->codings == like.codings &&
+                  same(&like.st, &old->st))) {
+        (void)rn__sys_close(like.fd);
         *ret = old;
         return r;
     }
-    r = make(name, fd, &st, &clock, &e);
+    like.unsettled = is_unsettled(&like.st, &clock);
+    r = make(f->policy, name, &like, &e);
     if (r < 0) {
-        (void)rn__sys_close(fd);
+        (void)rn__sys_close(like.fd);
         return r;
     }
     if (old != NULL)
@@ -299,16 +382,17 @@ static int look_up(struct rn__files *f, const char *name, struct rn__file *old,
     return 0;
 }
 
-int rn__files_get(struct rn__files *f, const char *name, rn_time now, struct rn__file **ret)
+int rn__files_get(struct rn__files *f, const char *name, unsigned coding, rn_time now,
+                  struct rn__file **ret)
 {
-    struct rn__file *old = find(f, name, hash_of(name)), *e = old;
+    struct rn__file *old = find(f, name, coding), *e = old;
     int r = 0;
 
-    if (old == NULL && is_hidden(name))
+    if (old == NULL && rn__files_is_hidden(f->policy, name))
         return -ENOENT;
     if (old == NULL || now - old->checked > FRESH) {
         shed(f, old, now);
-        r = look_up(f, name, old, &e);
+        r = look_up(f, name, coding, old, &e);
         if (r < 0) {
             if (old != NULL)
                 evict(f, old);

@@ -11,21 +11,38 @@
 
 #include <sys/stat.h>
 
+#include <runnel/http.h>
+
 #include "base/list.h"
 #include "http/conditional.h"
+#include "http/mime.h"
 
 #define RN__FILE_NAME 1024  /* longest name, NUL included */
 #define RN__FILE_SMALL 8192 /* up to here the bytes are kept */
-#define RN__FILE_HEAD 512   /* longest head */
+#define RN__FILE_HEAD 768   /* longest head */
+#define RN__FILE_RULE 200   /* longest Cache-Control */
+
+/* What is where, and who may see it; the same for all Ps. [C] */
+struct rn__files_policy {
+    int root;
+    unsigned long long resolve; /* beside RESOLVE_BENEATH */
+    bool dotfiles;
+    bool precompressed;
+    const rn_http_cache_rule *cache_rules;
+    size_t n_cache_rules;
+    struct rn__mime mime;
+};
 
 struct rn__file {
     struct rn__list lru;
     struct rn__file *chain; /* same bucket */
     rn_time checked;
     uint32_t hash;
-    uint32_t users; /* responses under way; the cache itself is one */
-    int fd;         /* -1 when the bytes are kept */
-    bool unsettled; /* changed so lately that its times may not tell of the next change */
+    uint32_t users;  /* responses under way; the cache itself is one */
+    int fd;          /* -1 when the bytes are kept */
+    uint8_t coding;  /* RN__CODING_… of these bytes; 0: as they are */
+    uint8_t codings; /* what there is beside it, of a file as it is */
+    bool unsettled;  /* changed so lately that its times may not tell of the next change */
     struct stat st;
     struct rn__validators validators;
     /* Lines with CR LF, in an order in which each answer needs one run of them:
@@ -38,29 +55,37 @@ struct rn__file {
 };
 
 struct rn__files {
-    int root;
+    const struct rn__files_policy *policy;
     uint32_t n;
     struct rn__list lru; /* newest last */
     struct rn__file *buckets[256];
 };
 
-void rn__files_init(struct rn__files *f, int root);
+void rn__files_init(struct rn__files *f, const struct rn__files_policy *policy);
 void rn__files_free(struct rn__files *f); /* nobody uses any */
 
 /*
  * A regular file, or with -EISDIR the news that it is a directory. The name is relative and
- * normalised (path.h). -ENOENT also for what is hidden (a segment that starts with '.'), for links
- * that lead out of the root, and for what is no regular file; -EACCES, -EMFILE, -ENOMEM, -EIO…
- * Never parks: open and fstat go to the disk where the directory is not cached.
+ * normalised (path.h). A coding: of those that the file as it is has beside it. -ENOENT also for
+ * what is hidden (a segment that starts with '.'), for links that lead out of the root, and for
+ * what is no regular file; -EACCES, -EMFILE, -ENOMEM, -EIO… Never parks: open and fstat go to the
+ * disk where the directory is not cached.
  */
-int rn__files_get(struct rn__files *f, const char *name, rn_time now, struct rn__file **ret);
+int rn__files_get(struct rn__files *f, const char *name, unsigned coding, rn_time now,
+                  struct rn__file **ret);
 
 /* 0 where the bytes of an open file are still those that its head speaks of, as far as its times
  * tell; what was appended does not count. Else -RN_ETRUNCATED. */
 int rn__files_check(const struct rn__file *file);
 void rn__files_put(struct rn__file *file);
 
-/* Opens below root, never outside of it, whatever links say. A descriptor or -errno. */
-int rn__files_open(int root, const char *name, int flags);
+/* Below the root, as the policy has it; close-on-exec. */
+int rn__files_open(const struct rn__files_policy *policy, const char *name, int flags);
+
+/* Whatever one may not see does not exist: the error to tell for one of an open. */
+int rn__files_translate(int error);
+
+/* Is there a segment that one may not see? */
+bool rn__files_is_hidden(const struct rn__files_policy *policy, const char *name);
 
 #endif

@@ -5,14 +5,19 @@
  * head goes out with its first bytes, which sendfile moves.
  */
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/mem.h"
 #include "http/exchange.h"
+#include "http/fields.h"
 #include "http/files.h"
+#include "http/listing.h"
+#include "http/negotiate.h"
 #include "http/path.h"
+#include "http/token.h"
 #include "task/log.h"
 #include <runnel/task.h>
 
@@ -22,37 +27,98 @@ _Static_assert(RN__OUT_ROOM >= RN__FILE_SMALL + 2048, "a small file and its head
 _Static_assert(RN__OUT_ROOM >= RN__FIELDS_MOST + RN__HEAD_ROOM + RN__FILE_HEAD + PART_HEAD,
                "the longest head fits");
 
+#define INDEX_LONGEST 255
+
 struct rn_http_files {
-    int root;
+    struct rn__files_policy policy;
+    rn_http_files_options options;
     int n_caches;
     struct rn__files caches[]; /* one for each P */
 };
 
-int rn_http_files_new(const char *dir, rn_http_files **ret)
+/* ---- setting up ---- */
+
+static bool is_name(const char *name)
 {
-    int n = rn_procs(), root, probe;
+    return name != NULL && *name != '\0' && *name != '/' && strlen(name) < RN__FILE_NAME;
+}
+
+static int check_options(const rn_http_files_options *o)
+{
+    for (size_t i = 0; i < RN_COUNT_OF(o->reserved); i++)
+        if (o->reserved[i] != 0)
+            return -EINVAL;
+    for (const char *const *name = o->index; name != NULL && *name != NULL; name++)
+        if (!is_name(*name) || strchr(*name, '/') != NULL || strlen(*name) > INDEX_LONGEST)
+            return -EINVAL;
+    for (size_t i = 0; i < o->n_cache_rules; i++)
+        if (o->cache_rules[i].pattern == NULL || o->cache_rules[i].value == NULL ||
+            strlen(o->cache_rules[i].value) > RN__FILE_RULE ||
+            !rn__is_value_text(o->cache_rules[i].value))
+            return -EINVAL;
+    for (size_t i = 0; i < o->n_error_pages; i++) {
+        int status = o->error_pages[i].status;
+
+        if (!is_name(o->error_pages[i].name) || (status != 0 && (status < 400 || status > 599)))
+            return -EINVAL;
+    }
+    return 0;
+}
+
+static int open_root(struct rn__files_policy *p, const char *dir)
+{
+    int probe;
+
+    p->root = rn__sys_openat(AT_FDCWD, dir, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    if (p->root < 0)
+        return p->root;
+    probe = rn__files_open(p, ".", O_RDONLY | O_DIRECTORY);
+    (void)rn__sys_close(probe < 0 ? p->root : probe);
+    return probe < 0 ? probe : 0;
+}
+
+static int load_types(struct rn__mime *m, const char *path)
+{
+    int r;
+
+    if (path != NULL)
+        return *path == '\0' ? 0 : rn__mime_load(m, path);
+    r = rn__mime_load(m, RN__MIME_FILE);
+    return r == -ENOMEM ? r : 0;
+}
+
+int rn_http_files_new(const char *dir, const rn_http_files_options *options, rn_http_files **ret)
+{
+    static const rn_http_files_options defaults;
+    static const char *const index[] = {"index.html", NULL};
+    const rn_http_files_options *o = options == NULL ? &defaults : options;
+    int n = rn_procs(), r = check_options(o);
     rn_http_files *f;
 
-    if (rn__self() == NULL)
-        return -EDEADLK;
-    root = rn__sys_openat(AT_FDCWD, dir, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-    if (root < 0)
-        return root;
-    probe = rn__files_open(root, ".", O_RDONLY | O_DIRECTORY);
-    if (probe < 0) {
-        (void)rn__sys_close(root);
-        return probe;
-    }
-    (void)rn__sys_close(probe);
+    if (r < 0 || rn__self() == NULL)
+        return r < 0 ? r : -EDEADLK;
     f = rn__calloc(1, sizeof *f + (size_t)n * sizeof f->caches[0]);
-    if (f == NULL) {
-        (void)rn__sys_close(root);
+    if (f == NULL)
         return -ENOMEM;
+    f->options = *o;
+    if (o->index == NULL)
+        f->options.index = index;
+    f->policy = (struct rn__files_policy){.resolve = o->no_links ? RESOLVE_NO_SYMLINKS : 0,
+                                          .dotfiles = o->dotfiles,
+                                          .precompressed = o->precompressed,
+                                          .cache_rules = o->cache_rules,
+                                          .n_cache_rules = o->n_cache_rules};
+    r = load_types(&f->policy.mime, o->mime_file);
+    if (r == 0)
+        r = open_root(&f->policy, dir);
+    if (r < 0) {
+        rn__mime_free(&f->policy.mime);
+        rn__free(f);
+        return r;
     }
-    f->root = root;
     f->n_caches = n;
     for (int i = 0; i < n; i++)
-        rn__files_init(&f->caches[i], root);
+        rn__files_init(&f->caches[i], &f->policy);
     *ret = f;
     return 0;
 }
@@ -63,13 +129,20 @@ void rn_http_files_free(rn_http_files *files)
         return;
     for (int i = 0; i < files->n_caches; i++)
         rn__files_free(&files->caches[i]);
-    (void)rn__sys_close(files->root);
+    (void)rn__sys_close(files->policy.root);
+    rn__mime_free(&files->policy.mime);
     rn__free(files);
+}
+
+static int get_file(rn_http_files *files, const char *name, unsigned coding, struct rn__file **ret)
+{
+    return rn__files_get(&files->caches[rn_proc_id() - 1], name, coding, rn__now_cached(), ret);
 }
 
 /* ---- a file, or parts of it ---- */
 
-/* The head's first lines; room is there for those of the file, and for `body` bytes if it can be. */
+/* The head's first lines; behind them is room for those of the file, and for `body` bytes if it can
+ * be. */
 static int start_head(struct rn__exchange *x, int status, size_t body)
 {
     size_t head = RN__HEAD_ROOM + RN__FILE_HEAD + PART_HEAD + x->w.fields_len;
@@ -82,8 +155,8 @@ static int start_head(struct rn__exchange *x, int status, size_t body)
     return r;
 }
 
-/* Some of the file. Of a large one a last look, before its last piece, finds out whether it is still
- * the one that was promised: else the connection ends. */
+/* Some of the file. Of a large one a last look, before its last piece, finds out whether it is
+ * still the one that was promised: else the connection ends. */
 static int put_bytes(struct rn__exchange *x, const struct rn__file *f, uint64_t first, uint64_t len)
 {
     uint64_t last = len < RN__WRITE_PIECE ? len : RN__WRITE_PIECE;
@@ -100,6 +173,15 @@ static int put_bytes(struct rn__exchange *x, const struct rn__file *f, uint64_t 
     }
     x->w.body_out += r == 0 ? len : 0;
     return r;
+}
+
+/* A page that is staged is not complete yet; a file is, or the length that was promised is not
+ * kept. */
+static void end_answer(struct rn__exchange *x, int r)
+{
+    if (r < 0 && x->w.error == 0)
+        x->w.error = r;
+    x->w.complete |= x->w.head_out;
 }
 
 static int answer_whole(struct rn__exchange *x, const struct rn__file *f)
@@ -188,12 +270,85 @@ static __attribute__((noinline)) int answer_parts(struct rn__exchange *x, const 
     }
     if (r < 0)
         return r;
+    x->w.body_out = total;
     return rn__out_write(x, text, (size_t)snprintf(text, sizeof text, "\r\n--%s--\r\n", boundary));
 }
 
+/* ---- in place of a file ---- */
+
+/* False where there is no page for this status, or it cannot be had. It says nothing of its own
+ * version: it is asked for by another's name. */
+static bool answer_page(struct rn__exchange *x, rn_http_files *files, int status)
+{
+    const rn_http_error_page *page = NULL, *any = NULL;
+    bool has_body = x->r.head.method != RN__HTTP_HEAD;
+    struct rn__file *f;
+    int r;
+
+    for (size_t i = files->options.n_error_pages; i-- > 0;)
+        if (files->options.error_pages[i].status == status)
+            page = &files->options.error_pages[i];
+        else if (files->options.error_pages[i].status == 0)
+            any = &files->options.error_pages[i];
+    page = page == NULL ? any : page;
+    if (page == NULL || get_file(files, page->name, 0, &f) < 0)
+        return false;
+    r = start_head(x, status, f->fd < 0 ? (size_t)f->st.st_size : 0);
+    if (r == 0) {
+        rn__out_put(x, f->head + f->common_len, f->head_len - f->common_len);
+        rn__out_text(x, "\r\n");
+        r = has_body ? put_bytes(x, f, 0, (uint64_t)f->st.st_size) : 0;
+    }
+    rn__files_put(f);
+    end_answer(x, r);
+    return true;
+}
+
+/* An error, with one more header field where name is not NULL. */
+static void refuse(struct rn__exchange *x, rn_http_files *files, int status, const char *text,
+                   const char *name, const char *value)
+{
+    if (name != NULL)
+        (void)rn_http_set_header(&x->w, name, value);
+    if (files->options.n_error_pages > 0 && answer_page(x, files, status))
+        return;
+    (void)rn_http_error(&x->w, status, text);
+    if (name != NULL) /* anew: Content-Range is one that goes with a body */
+        (void)rn_http_set_header(&x->w, name, value);
+}
+
+static void answer_error(struct rn__exchange *x, rn_http_files *files, int error)
+{
+    switch (-error) {
+    case ENOENT:
+        refuse(x, files, 404, "There is no such file here.", NULL, NULL);
+        break;
+    case EACCES:
+    case EPERM:
+        refuse(x, files, 403, "This file may not be read.", NULL, NULL);
+        break;
+    case EINVAL:
+        refuse(x, files, 400, "The address is malformed.", NULL, NULL);
+        break;
+    case ENAMETOOLONG:
+        refuse(x, files, 414, "The address is too long.", NULL, NULL);
+        break;
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+        refuse(x, files, 503, "The server is short of memory or files.", "Retry-After", "1");
+        break;
+    default:
+        rn__log("http: %s", rn_strerror(error));
+        refuse(x, files, 500, "The server failed.", NULL, NULL);
+    }
+}
+
+/* ---- which answer ---- */
+
 /* With the fields that make it depend on what the peer has (RFC 9110 13.2.2). */
-static __attribute__((noinline)) int answer_asked(struct rn__exchange *x, const struct rn__file *f,
-                                                  unsigned asks)
+static __attribute__((noinline)) int answer_asked(struct rn__exchange *x, rn_http_files *files,
+                                                  const struct rn__file *f, unsigned asks)
 {
     const struct rn__http_request *head = &x->r.head;
     struct rn__range ranges[RN__RANGES_MOST];
@@ -204,8 +359,10 @@ static __attribute__((noinline)) int answer_asked(struct rn__exchange *x, const 
 
     if (n == 304)
         return answer_unmodified(x, f);
-    if (n == 412)
-        return rn_http_error(&x->w, 412, "The file is not the one that was asked for.");
+    if (n == 412) {
+        refuse(x, files, 412, "The file is not the one that was asked for.", NULL, NULL);
+        return 0;
+    }
     if ((asks & RN__ASK_RANGE) == 0 || head->method != RN__HTTP_GET ||
         !rn__http_range_counts(head, asks, &f->validators, now))
         return answer_whole(x, f);
@@ -216,64 +373,83 @@ static __attribute__((noinline)) int answer_asked(struct rn__exchange *x, const 
         return answer_whole(x, f);
     if (n > 0)
         return n == 1 ? answer_part(x, f, ranges) : answer_parts(x, f, ranges, n);
-    n = rn_http_error(&x->w, 416, "The file has no such part.");
     (void)snprintf(line, sizeof line, "bytes */%llu", (unsigned long long)f->st.st_size);
-    return n < 0 ? n : rn_http_set_header(&x->w, "Content-Range", line);
+    refuse(x, files, 416, "The file has no such part.", "Content-Range", line);
+    return 0;
 }
 
-static void answer_file(struct rn__exchange *x, const struct rn__file *f)
+/* The compressed neighbour that the peer would rather have, in place of the file; or the file. */
+static struct rn__file *choose_coding(struct rn__exchange *x, rn_http_files *files,
+                                      struct rn__file *f)
+{
+    unsigned coding = rn__http_choose_coding(&x->r.head, f->codings);
+    struct rn__file *other;
+
+    if (coding == 0 || get_file(files, f->name, coding, &other) < 0)
+        return f;
+    rn__files_put(f);
+    return other;
+}
+
+static void answer_file(struct rn__exchange *x, rn_http_files *files, struct rn__file *f)
 {
     unsigned asks = rn__http_asks(&x->r.head);
-    bool plain = (asks & (RN__ASK_IF | RN__ASK_RANGE)) == 0;
-    int r = RN_LIKELY(plain) ? answer_whole(x, f) : answer_asked(x, f, asks);
+    int r;
 
-    if (r < 0 && x->w.error == 0)
-        x->w.error = r;
-    x->close |= r < 0;             /* the length has been promised */
-    x->w.complete = x->w.head_out; /* else it is a page, which is staged */
+    if (f->codings != 0 && (asks & RN__ASK_ACCEPT_ENCODING) != 0)
+        f = choose_coding(x, files, f);
+    r = RN_LIKELY((asks & (RN__ASK_IF | RN__ASK_RANGE)) == 0) ? answer_whole(x, f)
+                                                              : answer_asked(x, files, f, asks);
+    rn__files_put(f);
+    end_answer(x, r);
 }
 
-/* ---- in place of a file ---- */
+struct listing_job {
+    const struct rn__files_policy *policy;
+    const char *name;
+    bool json;
+    char *text;
+    size_t len;
+};
 
-static void answer_error(struct rn__exchange *x, int error)
+static int make_listing(void *arg)
 {
-    rn_http_response *w = &x->w;
+    struct listing_job *j = arg;
 
-    switch (-error) {
-    case ENOENT:
-        (void)rn_http_error(w, 404, "There is no such file here.");
-        break;
-    case EACCES:
-    case EPERM:
-        (void)rn_http_error(w, 403, "This file may not be read.");
-        break;
-    case EINVAL:
-        (void)rn_http_error(w, 400, "The address is malformed.");
-        break;
-    case ENAMETOOLONG:
-        (void)rn_http_error(w, 414, "The address is too long.");
-        break;
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-        (void)rn_http_set_header(w, "Retry-After", "1");
-        (void)rn_http_error(w, 503, "The server is short of memory or files.");
-        break;
-    default:
-        rn__log("http: %s", rn_strerror(error));
-        (void)rn_http_error(w, 500, "The server failed.");
+    return rn__listing_make(j->policy, j->name, j->json, &j->text, &j->len);
+}
+
+static void answer_listing(struct rn__exchange *x, rn_http_files *files, const char *name)
+{
+    struct listing_job j = {
+        .policy = &files->policy, .name = name, .json = rn__http_likes_json(&x->r.head)};
+    rn_http_response *w = &x->w;
+    int r = rn_offload(make_listing, &j, NULL);
+
+    if (r < 0) {
+        answer_error(x, files, r);
+        return;
     }
+    (void)rn_http_set_header(w, "Content-Type",
+                             j.json ? "application/json" : "text/html; charset=utf-8");
+    (void)rn_http_set_header(w, "Vary", "Accept");
+    (void)rn_http_set_header(w, "Cache-Control", "no-cache");
+    (void)rn_http_set_header(w, "Content-Security-Policy",
+                             "default-src 'none'; style-src 'unsafe-inline'");
+    (void)rn_http_set_length(w, j.len);
+    (void)rn_http_write(w, j.text, j.len);
+    rn__free(j.text);
 }
 
 /* To the same path with a slash at its end, so that relative links work. The path goes back as it
  * came, still encoded: the parser let nothing through that could end the line. */
-static void answer_moved(struct rn__exchange *x)
+static void answer_moved(struct rn__exchange *x, rn_http_files *files)
 {
     struct rn__http_slice path = x->r.head.path, query = x->r.head.query;
     char *url = rn_http_alloc(&x->r, path.len + query.len + 3), *at = url;
 
     if (url == NULL) {
-        answer_error(x, -ENOMEM);
+        answer_error(x, files, -ENOMEM);
         return;
     }
     /* "//host" at the start of a Location would be another host. */
@@ -291,43 +467,63 @@ static void answer_moved(struct rn__exchange *x)
     (void)rn_http_redirect(&x->w, 301, url);
 }
 
+/* The page of a directory, or its names. name has room for that of a page behind it. */
+static void answer_directory(struct rn__exchange *x, rn_http_files *files, char *name, size_t len)
+{
+    bool is_root = len == 1 && name[0] == '.';
+    struct rn__file *f;
+    int r = -ENOENT;
+
+    for (const char *const *index = files->options.index; *index != NULL && r == -ENOENT; index++) {
+        strcpy(is_root ? name : stpcpy(name + len, "/"), *index);
+        r = get_file(files, name, 0, &f);
+        r = r == -EISDIR ? -ENOENT : r;
+    }
+    if (r == 0) {
+        answer_file(x, files, f);
+        return;
+    }
+    strcpy(is_root ? name : name + len, is_root ? "." : "");
+    if (r == -ENOENT && files->options.list && !rn__files_is_hidden(&files->policy, name))
+        answer_listing(x, files, name);
+    else
+        answer_error(x, files, r);
+}
+
 static void answer_path(struct rn__exchange *x, rn_http_files *files, struct rn__http_slice path)
 {
     char name[RN__FILE_NAME];
     struct rn__file *f;
     bool is_dir = false;
-    ssize_t len = rn__http_path(path.at, path.len, name, sizeof name - sizeof "/index.html",
-                                &is_dir);
+    ssize_t len = rn__http_path(path.at, path.len, name, sizeof name - INDEX_LONGEST - 1, &is_dir);
     int r;
 
     if (len < 0) {
-        answer_error(x, (int)len);
+        answer_error(x, files, (int)len);
         return;
     }
-    if (is_dir)
-        strcpy(len == 1 && name[0] == '.' ? name : name + len,
-               len == 1 && name[0] == '.' ? "index.html" : "/index.html");
-    r = rn__files_get(&files->caches[rn_proc_id() - 1], name, rn__now_cached(), &f);
-    if (r == 0) {
-        answer_file(x, f);
-        rn__files_put(f);
-    } else if (r == -EISDIR && !is_dir) {
-        answer_moved(x);
-    } else {
-        answer_error(x, r == -EISDIR ? -ENOENT : r);
+    if (is_dir) {
+        answer_directory(x, files, name, (size_t)len);
+        return;
     }
+    r = get_file(files, name, 0, &f);
+    if (r == 0)
+        answer_file(x, files, f);
+    else if (r == -EISDIR)
+        answer_moved(x, files);
+    else
+        answer_error(x, files, r);
 }
 
 void rn_http_files_handler(rn_http_response *w, rn_http_request *r, void *files)
 {
     struct rn__http_slice path = r->rest.at != NULL ? r->rest : r->head.path;
+    struct rn__exchange *x = rn__exchange_of_w(w);
 
-    if (r->head.method == RN__HTTP_GET || r->head.method == RN__HTTP_HEAD) {
-        answer_path(rn__exchange_of_w(w), files, path);
-    } else if (r->head.method == RN__HTTP_OTHER) {
-        (void)rn_http_error(w, 501, "This method is not known here.");
-    } else {
-        (void)rn_http_set_header(w, "Allow", "GET, HEAD");
-        (void)rn_http_error(w, 405, "Files can be read, no more.");
-    }
+    if (r->head.method == RN__HTTP_GET || r->head.method == RN__HTTP_HEAD)
+        answer_path(x, files, path);
+    else if (r->head.method == RN__HTTP_OTHER)
+        refuse(x, files, 501, "This method is not known here.", NULL, NULL);
+    else
+        refuse(x, files, 405, "Files can be read, no more.", "Allow", "GET, HEAD");
 }

@@ -1,11 +1,10 @@
 /*
- * text.c - dates, MIME types and reason phrases: tables
+ * text.c - dates and reason phrases: tables
  */
 #include "http/text.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/base.h"
 #include "http/token.h"
@@ -33,9 +32,9 @@ void rn__http_date(time_t at, char text[RN__HTTP_DATE_LEN + 1])
     text[RN__HTTP_DATE_LEN] = '\0';
 }
 
-/* A shape says what stands where: 'a' the day's first three letters, 'A' all of them, 'd' its number,
- * 'e' likewise with a space for a first zero, 'm' the month, 'Y' and 'y' the year by four or two
- * digits, 'H' 'M' 'S' the time, 'Z' "GMT"; all else stands for itself. */
+/* A shape says what stands where: 'a' the day's first three letters, 'A' all of them, 'd' its
+ * number, 'e' likewise with a space for a first zero, 'm' the month, 'Y' and 'y' the year by four
+ * or two digits, 'H' 'M' 'S' the time, 'Z' "GMT"; all else stands for itself. */
 struct date {
     int year, month, day, hour, minute, second;
     bool short_year;
@@ -170,57 +169,6 @@ bool rn__http_parse_date(const char *text, size_t len, time_t now, time_t *ret)
                      .tm_sec = d.second};
     *ret = timegm(&tm);
     return true;
-}
-
-const char *rn__http_mime(const char *name)
-{
-    static const struct {
-        const char *extension;
-        const char *type;
-    } types[] = {
-        {"html", "text/html; charset=utf-8"},
-        {"htm", "text/html; charset=utf-8"},
-        {"css", "text/css; charset=utf-8"},
-        {"js", "text/javascript; charset=utf-8"},
-        {"mjs", "text/javascript; charset=utf-8"},
-        {"json", "application/json"},
-        {"map", "application/json"},
-        {"webmanifest", "application/manifest+json"},
-        {"txt", "text/plain; charset=utf-8"},
-        {"md", "text/markdown; charset=utf-8"},
-        {"csv", "text/csv; charset=utf-8"},
-        {"xml", "application/xml"},
-        {"svg", "image/svg+xml"},
-        {"png", "image/png"},
-        {"jpg", "image/jpeg"},
-        {"jpeg", "image/jpeg"},
-        {"gif", "image/gif"},
-        {"webp", "image/webp"},
-        {"avif", "image/avif"},
-        {"ico", "image/x-icon"},
-        {"woff", "font/woff"},
-        {"woff2", "font/woff2"},
-        {"ttf", "font/ttf"},
-        {"otf", "font/otf"},
-        {"mp3", "audio/mpeg"},
-        {"ogg", "audio/ogg"},
-        {"wav", "audio/wav"},
-        {"mp4", "video/mp4"},
-        {"webm", "video/webm"},
-        {"pdf", "application/pdf"},
-        {"wasm", "application/wasm"},
-        {"zip", "application/zip"},
-        {"gz", "application/gzip"},
-        {"tar", "application/x-tar"},
-    };
-    const char *base = strrchr(name, '/'), *dot;
-
-    base = base == NULL ? name : base + 1;
-    dot = strrchr(base, '.');
-    for (size_t i = 0; dot != NULL && dot != base && i < RN_COUNT_OF(types); i++)
-        if (strcasecmp(dot + 1, types[i].extension) == 0)
-            return types[i].type;
-    return "application/octet-stream";
 }
 
 const char *rn__http_reason(int status)

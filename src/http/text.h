@@ -1,5 +1,5 @@
 /*
- * text.h - dates, MIME types and reason phrases
+ * text.h - dates and reason phrases
  */
 #ifndef RN_HTTP_TEXT_H
 #define RN_HTTP_TEXT_H
@@ -16,10 +16,6 @@ void rn__http_date(time_t at, char text[RN__HTTP_DATE_LEN + 1]);
 /* One of the three formats of RFC 9110 5.6.7; `now` says which century a year of two digits is in.
  * False, and *ret as it was, where it is none. */
 bool rn__http_parse_date(const char *text, size_t len, time_t now, time_t *ret);
-
-/* The Content-Type for a file name, by its last extension; "application/octet-stream" without one
- * that is known. */
-const char *rn__http_mime(const char *name);
 
 /* "Not Found" for 404; "Unknown" where there is none. */
 const char *rn__http_reason(int status);

@@ -16,6 +16,7 @@
 
 static char folder[] = "/tmp/rntest-files-XXXXXX";
 static int root;
+static struct rn__files_policy policy;
 static struct rn__files files;
 
 static void write_file(const char *name, size_t len)
@@ -39,8 +40,9 @@ static void open_files(int n, size_t len)
     CHECK(mkdtemp(folder) != NULL);
     root = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
     CHECK_OK(root);
+    policy.root = root;
     /* qemu-user 7.2 and valgrind 3.19 do not know openat2. */
-    if (rn__files_open(root, ".", O_PATH | O_DIRECTORY) == -ENOSYS) {
+    if (rn__files_open(&policy, ".", O_PATH | O_DIRECTORY) == -ENOSYS) {
         CHECK_OK(rmdir(folder));
         RN_TEST_SKIP("no openat2 here");
     }
@@ -48,7 +50,7 @@ static void open_files(int n, size_t len)
         name_of(name, i);
         write_file(name, len);
     }
-    rn__files_init(&files, root);
+    rn__files_init(&files, &policy);
 }
 
 static void close_files(int n)
@@ -70,7 +72,7 @@ static struct rn__file *get(int i, rn_time now)
     char name[16];
 
     name_of(name, i);
-    CHECK_OK(rn__files_get(&files, name, now, &f));
+    CHECK_OK(rn__files_get(&files, name, 0, now, &f));
     return f;
 }
 
