@@ -34,20 +34,29 @@ static bool is_of_this_machine(const char *address)
            strncmp(address, "[::1]:", 6) == 0;
 }
 
-static int listen_admin(struct cmd_admin *a, const char *address, bool is_public)
+int cmd_admin_open(const char *address, bool is_public, int *fd)
 {
     char text[128] = "";
-    int r = cmd_listen(address, NULL, &a->ln);
+    rn_listener *ln;
+    int r = cmd_listen(address, NULL, &ln);
 
     if (r < 0)
         return r;
-    (void)rn_listener_addr(a->ln, text, sizeof text);
+    (void)rn_listener_addr(ln, text, sizeof text);
     if (!is_public && !is_of_this_machine(text)) {
         cmd_error("--admin %s can be reached from other machines, and asks nobody who they are; "
                   "choose 127.0.0.1:PORT or a unix socket, or add --admin-public",
                   text);
+        rn_listener_close(ln);
         return -EACCES;
     }
+    r = rn_listener_file(ln);
+    rn_listener_close(ln);
+    if (r < 0) {
+        cmd_error("cannot keep a socket: %s", rn_strerror(r));
+        return r;
+    }
+    *fd = r;
     if (cmd_network(text)[0] == 'u')
         fprintf(stderr, "runnel: admin on %s, for who may open that socket\n", text);
     else
@@ -57,7 +66,7 @@ static int listen_admin(struct cmd_admin *a, const char *address, bool is_public
     return 0;
 }
 
-int cmd_admin_begin(const char *address, bool is_public, struct cmd_admin **ret)
+int cmd_admin_begin(int fd, struct cmd_admin **ret)
 {
     rn_http_server_options o = {.serve = {.max_conns = MAX_CONNS, .drain_ns = RN_SECOND}};
     struct cmd_admin *a = calloc(1, sizeof *a);
@@ -65,22 +74,20 @@ int cmd_admin_begin(const char *address, bool is_public, struct cmd_admin **ret)
 
     if (r == 0)
         r = rn_http_server_new(&o, rn_admin_handler, a->pages, &a->server);
-    if (r < 0)
-        cmd_error("admin: %s", rn_strerror(r));
-    else
-        r = listen_admin(a, address, is_public);
+    if (r == 0)
+        r = rn_listener_from_fd(fd, &a->ln);
     if (r == 0) {
         rn_waitgroup_add(&a->running, 1);
         r = rn_go_with(&(rn_go_options){.name = "admin"}, serve_admin, a);
-        if (r < 0) {
-            cmd_error("admin: %s", rn_strerror(r));
+        if (r < 0)
             rn_waitgroup_done(&a->running);
-        }
     }
-    if (r < 0)
+    if (r < 0) {
+        cmd_error("admin: %s", rn_strerror(r));
         cmd_admin_end(a);
-    else
+    } else {
         *ret = a;
+    }
     return r;
 }
 

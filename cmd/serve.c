@@ -1,12 +1,19 @@
 /*
  * serve.c - `runnel serve DIR`: files over HTTP/1.1
+ *
+ *      run: open the sockets, the log --> give up rights, while there is one thread --> run: serve
+ *
+ * Two runs of the runtime, because landlock and seccomp are for the thread that asks for them and
+ * for those that it starts.
  */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd.h"
+#include "site.h"
 #include <runnel/admin.h>
 #include <runnel/http.h>
 
@@ -15,15 +22,20 @@
 struct serve {
     const char *dir;
     const char *addresses[MAX_LISTEN];
+    int sockets[MAX_LISTEN]; /* of the addresses, from the first run to the second */
+    int n_sockets;
     rn_listener *listeners[MAX_LISTEN];
     int n_listeners;
     bool demo;
     long procs;
     const char *admin_address; /* NULL: none */
     bool admin_public;
+    int admin_socket; /* from the first run to the second */
     struct cmd_admin *admin;
     rn_http_stats *stats; /* with an admin address only */
     rn_http_server_options options;
+    struct site site;
+    struct access_log *log;
     rn_http_files *files;
     rn_http_server *server;
     rn_waitgroup running;
@@ -33,8 +45,8 @@ struct serve {
 static const char help[] =
     "Usage: runnel serve [OPTION]... DIR\n"
     "\n"
-    "Serves the files below DIR over HTTP/1.1: GET and HEAD, index.html for a directory. Nothing\n"
-    "outside of DIR can be had, whatever links say, and nothing by a name that starts with a dot.\n"
+    "Serves the files below DIR over HTTP/1.1: GET and HEAD, whole and in parts. Nothing outside\n"
+    "of DIR can be had, whatever links say, and nothing by a name that starts with a dot.\n"
     "\n"
     "  -l, --listen ADDRESS  host:port, :port, a path with a slash in it, or @name; may be given\n"
     "                        up to 16 times (default: the sockets of socket activation, as\n"
@@ -52,6 +64,24 @@ static const char help[] =
     "Ctrl-C, or SIGTERM, stops accepting, lets requests under way end, and exits with 0; a second\n"
     "one ends at once.\n";
 
+/* NULL where the address has no name in the file system. */
+static const char *path_of(const char *address)
+{
+    return address != NULL && cmd_network(address)[0] == 'u' && address[0] != '@' ? address : NULL;
+}
+
+/* The unix sockets' names; before the sockets are closed: after that somebody else may own them. */
+static void remove_paths(struct serve *s)
+{
+    for (int i = 0; i < s->n_sockets; i++)
+        if (path_of(s->addresses[i]) != NULL)
+            (void)unlink(s->addresses[i]);
+    s->n_sockets = 0;
+    if (s->admin_socket >= 0 && path_of(s->admin_address) != NULL)
+        (void)unlink(s->admin_address);
+    s->admin_socket = -1;
+}
+
 static void stop(int signo, void *arg)
 {
     struct serve *s = arg;
@@ -59,6 +89,7 @@ static void stop(int signo, void *arg)
     (void)signo;
     fputs("runnel: draining\n", stderr);
     cmd_admin_draining(s->admin);
+    remove_paths(s);
     for (int i = 0; i < s->n_listeners; i++)
         rn_listener_cancel(s->listeners[i]);
 }
@@ -103,69 +134,146 @@ static void announce(const struct serve *s, int i)
                 at, at, at);
 }
 
+/* ---- the sockets ---- */
+
+/* Its socket outlives this run. */
+static int keep_socket(struct serve *s, rn_listener *ln)
+{
+    int fd = rn_listener_file(ln);
+
+    rn_listener_close(ln);
+    if (fd < 0) {
+        cmd_error("cannot keep a socket: %s", rn_strerror(fd));
+        return fd;
+    }
+    s->sockets[s->n_sockets++] = fd;
+    return 0;
+}
+
 /* What the service manager has opened (LISTEN_FDS); may be nothing. */
 static int open_inherited(struct serve *s)
 {
+    rn_listener *ln;
     int r = 0;
 
-    while (r == 0 && s->n_listeners < MAX_LISTEN) {
-        r = rn_listen_inherited(NULL, s->n_listeners, &s->listeners[s->n_listeners]);
+    for (int i = 0; r == 0 && i < MAX_LISTEN; i++) {
+        r = rn_listen_inherited(NULL, i, &ln);
         if (r == 0)
-            announce(s, s->n_listeners++);
+            r = keep_socket(s, ln);
         else if (r != -ENOENT)
-            cmd_error("cannot listen on inherited descriptor %d: %s", 3 + s->n_listeners,
-                      rn_strerror(r));
+            cmd_error("cannot listen on inherited descriptor %d: %s", 3 + i, rn_strerror(r));
     }
     return r == -ENOENT ? 0 : r;
 }
 
-static int open_all(struct serve *s, int n)
+/* First of all a look at what is to be served, so that what cannot be is told before anything is
+ * opened. */
+static int open_all(void *arg)
 {
-    if (n == 0) {
-        int r = open_inherited(s);
+    struct serve *s = arg;
+    int n = s->n_listeners, r = rn_http_files_new(s->dir, &s->site.files, &s->files);
 
-        if (r < 0 || s->n_listeners > 0)
+    s->n_listeners = 0;
+    if (r < 0) {
+        cmd_error("cannot serve %s: %s", s->dir, rn_strerror(r));
+        return r;
+    }
+    rn_http_files_free(s->files); /* those that serve are of the other run */
+    s->files = NULL;
+    if (s->admin_address != NULL)
+        r = cmd_admin_open(s->admin_address, s->admin_public, &s->admin_socket);
+    if (r < 0)
+        return r;
+    if (n == 0) {
+        r = open_inherited(s);
+        if (r < 0 || s->n_sockets > 0)
             return r;
         s->addresses[n++] = "127.0.0.1:8080";
     }
-    for (int i = 0; i < n; i++) {
-        int r = cmd_listen(s->addresses[i], NULL, &s->listeners[i]);
+    for (int i = 0; r == 0 && i < n; i++) {
+        rn_listener *ln;
 
-        if (r < 0)
+        r = cmd_listen(s->addresses[i], NULL, &ln);
+        if (r == 0)
+            r = keep_socket(s, ln);
+    }
+    return r;
+}
+
+/* In the run that serves. */
+static int take_sockets(struct serve *s)
+{
+    for (int i = 0; i < s->n_sockets; i++) {
+        int r = rn_listener_from_fd(s->sockets[i], &s->listeners[i]);
+
+        if (r < 0) {
+            cmd_error("cannot listen on a socket: %s", rn_strerror(r));
             return r;
+        }
         s->n_listeners++;
         announce(s, i);
     }
     return 0;
 }
 
+/* With one thread, and all open that is not to be opened with fewer rights. */
+static int give_up_rights(struct serve *s)
+{
+    const char *paths[MAX_LISTEN + 1] = {NULL};
+    int r = s->site.user == NULL ? 0 : rights_become(s->site.user);
+
+    for (int i = 0; i < s->n_sockets; i++)
+        paths[i] = path_of(s->addresses[i]);
+    paths[MAX_LISTEN] = path_of(s->admin_address);
+    if (r == 0 && !s->site.no_sandbox)
+        r = rights_confine(s->dir, &s->site, paths, MAX_LISTEN + 1);
+    if (r == 0 && s->site.seccomp != SECCOMP_OFF)
+        r = rights_filter_calls(s->site.seccomp);
+    return r;
+}
+
+/* ---- serving ---- */
+
+static void on_done(const rn_http_done *done, void *arg)
+{
+    struct serve *s = arg;
+
+    if (s->log != NULL)
+        access_log_done(done, s->log);
+    if (s->stats != NULL)
+        rn_http_stats_done(done, s->stats);
+}
+
+static int prepare(struct serve *s)
+{
+    int r = rn_http_files_new(s->dir, &s->site.files, &s->files);
+
+    if (r == 0 && s->admin_socket >= 0)
+        r = rn_http_stats_new("files", &s->stats);
+    if (s->log != NULL || s->stats != NULL) {
+        s->options.done = on_done;
+        s->options.done_arg = s;
+    }
+    if (r == 0)
+        r = rn_http_server_new(&s->options, rn_http_files_handler, s->files, &s->server);
+    if (r < 0) {
+        cmd_error("cannot serve %s: %s", s->dir, rn_strerror(r));
+        return r;
+    }
+    r = take_sockets(s);
+    if (r == 0 && s->admin_socket >= 0)
+        r = cmd_admin_begin(s->admin_socket, &s->admin);
+    if (r == 0 && s->log != NULL)
+        r = access_log_begin(s->log);
+    return r == 0 ? cmd_on_signal(stop, s) : r;
+}
+
 static int run(void *arg)
 {
     struct serve *s = arg;
     struct serve_one ones[MAX_LISTEN];
-    int n_given = s->n_listeners, r;
+    int r = prepare(s);
 
-    s->n_listeners = 0;
-    r = rn_http_files_new(s->dir, NULL, &s->files);
-    if (r < 0) {
-        cmd_error("cannot serve %s: %s", s->dir, rn_strerror(r));
-        return CMD_FAILED;
-    }
-    if (s->admin_address != NULL)
-        r = rn_http_stats_new("files", &s->stats);
-    if (r == 0) {
-        s->options.done = s->stats == NULL ? NULL : rn_http_stats_done;
-        s->options.done_arg = s->stats;
-        r = rn_http_server_new(&s->options, rn_http_files_handler, s->files, &s->server);
-    }
-    if (r < 0)
-        cmd_error("cannot serve %s: %s", s->dir, rn_strerror(r));
-    if (r == 0 && s->admin_address != NULL)
-        r = cmd_admin_begin(s->admin_address, s->admin_public, &s->admin);
-    if (r == 0)
-        r = open_all(s, n_given);
-    if (r == 0)
-        r = cmd_on_signal(stop, s);
     for (int i = 0; r == 0 && i < s->n_listeners; i++) {
         ones[i] = (struct serve_one){.serve = s, .listener = s->listeners[i]};
         rn_waitgroup_add(&s->running, 1);
@@ -180,11 +288,33 @@ static int run(void *arg)
     cmd_end_signals();
     for (int i = 0; i < s->n_listeners; i++)
         rn_listener_close(s->listeners[i]);
+    access_log_end(s->log);
+    s->log = NULL;
     cmd_admin_end(s->admin);
     rn_http_server_free(s->server);
     rn_http_stats_free(s->stats);
     rn_http_files_free(s->files);
     return r < 0 || s->result < 0 ? CMD_FAILED : CMD_OK;
+}
+
+/* CMD_OK or CMD_FAILED; the failure has been told. */
+static int serve(struct serve *s)
+{
+    int r;
+
+    if (s->site.log_path != NULL &&
+        access_log_open(s->site.log_path, s->site.log_json, &s->log) < 0)
+        return CMD_FAILED;
+    r = rn_run(&(rn_run_options){.procs = 1}, open_all, s);
+    if (r < 0 || give_up_rights(s) < 0) {
+        remove_paths(s);
+        access_log_end(s->log);
+        return CMD_FAILED;
+    }
+    r = rn_run(&(rn_run_options){.procs = (int)s->procs, .dump_on_sigquit = true}, run, s);
+    if (r < 0)
+        cmd_error("cannot run: %s", rn_strerror(r));
+    return r < 0 ? CMD_FAILED : r;
 }
 
 static bool parse_option(int c, struct serve *s)
@@ -216,7 +346,7 @@ static bool parse_option(int c, struct serve *s)
         s->admin_public = true;
         return true;
     default:
-        return false;
+        return site_option(&s->site, c, optarg);
     }
 }
 
@@ -228,14 +358,17 @@ int cmd_serve(int argc, char **argv)
                                           {"demo", no_argument, NULL, 'd'},
                                           {"admin", required_argument, NULL, 'a'},
                                           {"admin-public", no_argument, NULL, 'A'},
+                                          SITE_LONGS,
                                           {"help", no_argument, NULL, 'h'},
                                           {0}};
-    struct serve s = {0};
-    int c, r;
+    struct serve s = {.admin_socket = -1};
+    int c;
 
+    s.site.server = &s.options;
     while ((c = getopt_long(argc, argv, "l:p:m:h", longs, NULL)) != -1) {
         if (c == 'h') {
             fputs(help, stdout);
+            fputs(site_help, stdout);
             return CMD_OK;
         }
         if (!parse_option(c, &s))
@@ -247,8 +380,5 @@ int cmd_serve(int argc, char **argv)
     }
     s.dir = argv[optind];
     cmd_block_signals();
-    r = rn_run(&(rn_run_options){.procs = (int)s.procs, .dump_on_sigquit = true}, run, &s);
-    if (r < 0)
-        cmd_error("cannot run: %s", rn_strerror(r));
-    return r < 0 ? CMD_FAILED : r;
+    return serve(&s);
 }

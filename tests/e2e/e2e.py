@@ -131,6 +131,7 @@ class Program:
 def site():
     """Files by name, as `runnel serve` is to serve them, and what it must not serve beside them."""
     folder = tempfile.mkdtemp()
+    os.chmod(folder, 0o755)  # for whoever the server becomes
     files = {"index.html": b"<p>home</p>", "style.css": b"p{}", "data.json": b"{}", "empty.txt": b"",
              ".secret": b"no", "sub/index.html": b"<p>sub</p>", "noindex/x.txt": b"x",
              # Fills any socket buffer; no NUL, so that a hole shows.

@@ -1,0 +1,185 @@
+/*
+ * site.c - the options of `runnel serve` about files, log, time and rights
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "site.h"
+
+const char site_help[] =
+    "\n"
+    "Files:\n"
+    "      --index NAME           the page of a directory; may be given again, the first that is\n"
+    "                             there counts (default: index.html)\n"
+    "      --list                 list a directory that has no such page; as JSON for who asks "
+    "for\n"
+    "                             application/json\n"
+    "      --precompressed        send FILE.br, .zst or .gz in place of FILE to who takes that,\n"
+    "                             where it is no older\n"
+    "      --cache-control PATTERN=VALUE\n"
+    "                             for files that PATTERN fits, \"*.css\" or \"/assets/*\"; may be "
+    "given\n"
+    "                             again, the first that fits counts\n"
+    "      --error-page STATUS=NAME\n"
+    "                             a file below DIR for answers of that status, 400 to 599, or * "
+    "for\n"
+    "                             all others; may be given again\n"
+    "      --mime FILE            types by extension (default: /etc/mime.types)\n"
+    "      --dotfiles             serve also what begins with a dot (.well-known always is)\n"
+    "      --no-links             follow no symbolic links (default: those that stay in DIR)\n"
+    "\n"
+    "Log and time:\n"
+    "      --access-log FILE      a line for each request; SIGUSR1 opens FILE anew\n"
+    "      --log-format HOW       combined (the default) or json\n"
+    "      --idle SECONDS         a connection may say nothing for so long (75); 0: no limit\n"
+    "      --head SECONDS         from a request's first byte to the end of its head (10)\n"
+    "      --write SECONDS        for the peer to take each 256 KiB (60)\n"
+    "      --drain SECONDS        for requests under way, when it ends (default: no limit)\n"
+    "\n"
+    "Rights:\n"
+    "      --user USER[:GROUP]    who to be once the sockets and the log are open\n"
+    "      --no-sandbox           leave out landlock, which else lets this process read DIR and\n"
+    "                             little more, where the kernel has it\n"
+    "      --seccomp[=HOW]        let only those system calls through that serving needs; others\n"
+    "                             fail (refuse, the default), are logged and made (log), or end\n"
+    "                             this process (kill)\n";
+
+static bool count_one(const char *option, size_t n)
+{
+    if (n < SITE_MOST)
+        return true;
+    cmd_error("%s may be given %d times", option, SITE_MOST);
+    return false;
+}
+
+static bool add_index(struct site *s, const char *name)
+{
+    if (!count_one("--index", (size_t)s->n_index))
+        return false;
+    if (*name == '\0' || strchr(name, '/') != NULL || strlen(name) > 255) {
+        cmd_error("--index wants the name of a file, not \"%s\"", name);
+        return false;
+    }
+    s->index[s->n_index++] = name;
+    s->files.index = s->index;
+    return true;
+}
+
+static bool is_value(const char *value)
+{
+    for (const char *at = value; *at != '\0'; at++)
+        if ((unsigned char)*at < 0x20 || *at == 0x7f)
+            return false;
+    return *value != '\0' && strlen(value) <= 200;
+}
+
+static bool add_rule(struct site *s, char *text)
+{
+    char *equals = strchr(text, '=');
+
+    if (!count_one("--cache-control", s->files.n_cache_rules))
+        return false;
+    if (equals == NULL || equals == text || !is_value(equals + 1)) {
+        cmd_error("--cache-control wants PATTERN=VALUE, not \"%s\"", text);
+        return false;
+    }
+    *equals = '\0';
+    s->rules[s->files.n_cache_rules++] = (rn_http_cache_rule){text, equals + 1};
+    s->files.cache_rules = s->rules;
+    return true;
+}
+
+static bool add_page(struct site *s, char *text)
+{
+    char *equals = strchr(text, '=');
+    long status = 0;
+
+    if (!count_one("--error-page", s->files.n_error_pages))
+        return false;
+    if (equals == NULL || equals[1] == '\0' || equals[1] == '/' || strlen(equals + 1) > 1000) {
+        cmd_error("--error-page wants STATUS=NAME, a name below DIR, not \"%s\"", text);
+        return false;
+    }
+    *equals = '\0';
+    if (strcmp(text, "*") != 0 && !cmd_number("--error-page", text, 400, 599, &status))
+        return false;
+    s->pages[s->files.n_error_pages++] = (rn_http_error_page){.status = (int)status,
+                                                              .name = equals + 1};
+    s->files.error_pages = s->pages;
+    return true;
+}
+
+static bool set_seconds(const char *option, const char *text, rn_time none, rn_time *ret)
+{
+    long n;
+
+    if (!cmd_number(option, text, 0, 1000000, &n))
+        return false;
+    *ret = n == 0 ? none : n * RN_SECOND;
+    return true;
+}
+
+static bool set_format(struct site *s, const char *how)
+{
+    s->log_json = strcmp(how, "json") == 0;
+    if (s->log_json || strcmp(how, "combined") == 0)
+        return true;
+    cmd_error("--log-format wants combined or json, not \"%s\"", how);
+    return false;
+}
+
+static bool set_seccomp(struct site *s, const char *how)
+{
+    s->seccomp = how == NULL || strcmp(how, "refuse") == 0 ? SECCOMP_REFUSE
+                 : strcmp(how, "log") == 0                 ? SECCOMP_LOG
+                 : strcmp(how, "kill") == 0                ? SECCOMP_KILL
+                                                           : SECCOMP_OFF;
+    if (s->seccomp == SECCOMP_OFF)
+        cmd_error("--seccomp wants refuse, log or kill, not \"%s\"", how);
+    return s->seccomp != SECCOMP_OFF;
+}
+
+bool site_option(struct site *s, int c, char *arg)
+{
+    switch (c) {
+    case SITE_INDEX:
+        return add_index(s, arg);
+    case SITE_LIST:
+        return s->files.list = true;
+    case SITE_PRECOMPRESSED:
+        return s->files.precompressed = true;
+    case SITE_DOTFILES:
+        return s->files.dotfiles = true;
+    case SITE_NO_LINKS:
+        return s->files.no_links = true;
+    case SITE_MIME:
+        s->files.mime_file = arg;
+        return true;
+    case SITE_CACHE_CONTROL:
+        return add_rule(s, arg);
+    case SITE_ERROR_PAGE:
+        return add_page(s, arg);
+    case SITE_ACCESS_LOG:
+        s->log_path = arg;
+        return true;
+    case SITE_LOG_FORMAT:
+        return set_format(s, arg);
+    case SITE_IDLE:
+        return set_seconds("--idle", arg, -1, &s->server->idle_ns);
+    case SITE_HEAD:
+        return set_seconds("--head", arg, -1, &s->server->head_ns);
+    case SITE_WRITE:
+        return set_seconds("--write", arg, -1, &s->server->write_ns);
+    case SITE_DRAIN:
+        return set_seconds("--drain", arg, 0, &s->server->serve.drain_ns);
+    case SITE_USER:
+        s->user = arg;
+        return true;
+    case SITE_NO_SANDBOX:
+        return s->no_sandbox = true;
+    case SITE_SECCOMP:
+        return set_seccomp(s, arg);
+    default:
+        return false;
+    }
+}
