@@ -258,7 +258,8 @@ static int queue_pending(struct poller *p)
     for (; done < p->n_pending; done++) {
         int fd = p->pending[done];
 
-        if (p->slots[fd].used && !queue_slot(p, fd))
+        /* Since it came on the list it may have been given back, and be another's now. */
+        if (p->slots[fd].used && !p->slots[fd].later && !queue_slot(p, fd))
             break;
         p->slots[fd].pending = false;
     }

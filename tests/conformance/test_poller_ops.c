@@ -191,6 +191,33 @@ RN_TEST(what_is_added_for_later_is_watched_from_the_first_arm)
     close_pair(fds);
 }
 
+/* A number that one has given back before the ring heard of it, and another has now. A poll too many
+ * would hold the socket open: its peer would wait for an end that never comes. */
+RN_TEST(a_number_given_back_unsubmitted_is_added_for_later)
+{
+    for (int armed = 0; armed < 2; armed++) {
+        struct rn__poller *p = open_operating();
+        struct rn__event ev[4];
+        int fds[2];
+        char c;
+
+        open_pair(fds);
+        CHECK_OK(p->ops->add(p, fds[0], 6, RN__ADD_PLAIN));
+        p->ops->del(p, fds[0]);
+        CHECK_OK(p->ops->add(p, fds[0], 7, RN__ADD_LATER));
+        (void)wait_for(p, 0, ev, 4);
+        if (armed) {
+            arm(p, fds[0], RN__RD);
+            (void)wait_for(p, 0, ev, 4);
+        }
+        p->ops->del(p, fds[0]);
+        close(fds[0]);
+        CHECK_EQ(recv(fds[1], &c, 1, MSG_DONTWAIT), 0);
+        close(fds[1]);
+        p->ops->close(p);
+    }
+}
+
 /* SINGLE_ISSUER and DEFER_TASKRUN are of Linux 6.1. */
 RN_TEST(an_older_kernel_has_no_operations_and_watches_at_once)
 {
