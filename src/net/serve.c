@@ -82,13 +82,14 @@ static void on_readable(struct rn__iowait *w)
     rn__start_later(w);
 }
 
-/* Of what the last read left no edge tells any more. */
-static bool has_input_left(rn_conn *c)
+/* Of what the last read left no edge tells any more. Where a signal or want of memory kept us from
+ * looking, the handler does: it may start for nothing, but not rest for ever. */
+static bool may_have_input_left(rn_conn *c)
 {
     static const struct timespec now = {0};
     struct pollfd p = {.fd = c->w.fd, .events = POLLIN};
 
-    return !c->drained && atomic_load(&c->w.home) != NULL && rn__sys_ppoll(&p, 1, &now) > 0;
+    return !c->drained && atomic_load(&c->w.home) != NULL && rn__sys_ppoll(&p, 1, &now) != 0;
 }
 
 int rn_go_when_readable(rn_conn *conn, rn_handler fn, void *arg)
@@ -107,8 +108,9 @@ int rn_go_when_readable(rn_conn *conn, rn_handler fn, void *arg)
     conn->handler = fn;
     conn->handler_arg = arg;
     conn->resting = true;
+    conn->emptied = false; /* the handler starts because there is something: it need not park */
     atomic_store_explicit(&conn->stays, false, memory_order_relaxed);
-    if (rn__conn_pending(conn) > 0 || conn->read_closed || has_input_left(conn))
+    if (rn__conn_pending(conn) > 0 || conn->read_closed || may_have_input_left(conn))
         r = start_handler(conn, rn__proc());
     else
         r = rn__iowait_rest(&conn->w, on_readable);

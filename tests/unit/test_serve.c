@@ -388,6 +388,28 @@ RN_CORO_TEST(a_rest_ends_at_once_where_a_read_has_left_something)
     }
 }
 
+/* A signal that comes just then ends ppoll, also one that does not wait. */
+RN_CORO_TEST_ON(a_rest_whose_look_was_in_vain_ends_at_once, 1)
+{
+    rn_conn *a, *b;
+    struct rested r;
+    char buf[4];
+
+    rntest_pair(&a, &b);
+    rn_set_read_deadline(a, rn_after(RN_MILLISECOND));
+    CHECK_EQ(rn_read(a, buf, sizeof buf), -ETIME); /* now it is in a poller */
+    rn_set_read_deadline(a, 0);
+    CHECK_EQ(rn_write(b, "oneleft", 7), 7);
+    CHECK_OK(rn_sleep(5 * RN_MILLISECOND));
+    CHECK_EQ(rn_read(a, buf, sizeof buf), 4);
+    CHECK_OK(rn__sys_fail("ppoll", EINTR, 1, 1));
+    rest(a, &r);
+    CHECK_OK(rn_waitgroup_wait(&r.done));
+    CHECK_EQ(r.result, 3);
+    rn__sys_clear();
+    rn_close(b);
+}
+
 /* Closed like this it sends a reset. */
 static void reset_on_close(rn_conn *conn)
 {
@@ -512,6 +534,50 @@ RN_CORO_TEST(a_resting_conn_has_a_reader)
     CHECK_EQ(rn_read(b, buf, 3), 3);
     rn_close(b);
     CHECK_OK(rn_waitgroup_wait(&r.done));
+}
+
+/* Of one handler after the other, on one P: which of their reads let another coroutine run? */
+struct reads_at_once {
+    rn_waitgroup done;
+    bool other_ran, switched;
+};
+
+static void note_run(void *arg)
+{
+    ((struct reads_at_once *)arg)->other_ran = true;
+}
+
+static void read_and_rest(rn_conn *conn, void *arg)
+{
+    struct reads_at_once *s = arg;
+    char buf[16];
+    ssize_t n;
+
+    s->other_ran = false;
+    CHECK_OK(rn_go(note_run, s));
+    n = rn_read(conn, buf, sizeof buf);
+    s->switched |= s->other_ran;
+    if (n > 0 && rn_go_when_readable(conn, read_and_rest, arg) == 0)
+        rn_waitgroup_done(&s->done);
+    else
+        rn_close(conn);
+}
+
+RN_CORO_TEST_ON(a_handler_that_rested_reads_at_once, 1)
+{
+    static struct reads_at_once s;
+    rn_conn *a, *b;
+
+    s = (struct reads_at_once){0};
+    rntest_pair(&a, &b);
+    CHECK_OK(rn_go_when_readable(a, read_and_rest, &s));
+    for (int i = 0; i < 5; i++) {
+        rn_waitgroup_add(&s.done, 1);
+        CHECK_EQ(rn_write(b, "x", 1), 1);
+        CHECK_OK(rn_waitgroup_wait(&s.done));
+    }
+    CHECK(!s.switched);
+    rn_close(b);
 }
 
 RN_CORO_TEST_ON(a_rest_without_memory_for_a_stack_waits_for_memory, 1)
