@@ -36,6 +36,17 @@ static struct rn__dns *take_current(void)
     return d;
 }
 
+static struct rn__dns *swap_current(struct rn__dns *d)
+{
+    struct rn__dns *before;
+
+    pthread_mutex_lock(&lock);
+    before = current;
+    current = d;
+    pthread_mutex_unlock(&lock);
+    return before;
+}
+
 static void free_dns(struct rn__dns *d)
 {
     for (int i = 0; i < d->n_search; i++)
@@ -207,16 +218,14 @@ int rn_dns_use(const rn_dns_options *options)
     if (r < 0)
         return r;
     pthread_mutex_lock(&using);
+    before = swap_current(d); /* first: who asks meanwhile finds one of the two */
     r = rn_resolver_set(&(rn_resolver){.lookup = lookup_host, .drop = drop_hook, .arg = d});
-    pthread_mutex_lock(&lock);
-    before = r == 0 ? current : d;
-    if (r == 0)
-        current = d;
-    pthread_mutex_unlock(&lock);
+    if (r < 0)
+        before = swap_current(before);
     pthread_mutex_unlock(&using);
     drop(before);
     if (r < 0)
-        drop(before); /* the hook's */
+        drop(before); /* it is d: the hook's */
     return r;
 }
 

@@ -359,6 +359,30 @@ RN_CORO_TEST(it_can_be_replaced_while_somebody_waits)
     rn_dns_flush();
 }
 
+static atomic_bool replacing;
+
+static void *find_one(void *arg)
+{
+    rn_dns_stats stats;
+
+    while (atomic_load(&replacing))
+        CHECK_OK(rn_dns_stats_get(&stats));
+    return arg;
+}
+
+RN_TEST(there_is_always_one_while_it_is_replaced)
+{
+    pthread_t thread;
+
+    CHECK_OK(rn_dns_use(&(rn_dns_options){.servers = "127.0.0.1:1"}));
+    atomic_store(&replacing, true);
+    CHECK_EQ(pthread_create(&thread, NULL, find_one, NULL), 0);
+    for (int i = 0; i < 200; i++)
+        CHECK_OK(rn_dns_use(&(rn_dns_options){.servers = "127.0.0.1:1"}));
+    atomic_store(&replacing, false);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+}
+
 /* The cache outlives a run, and so does the resolver. */
 static int look_up_in_a_run(void *arg)
 {
