@@ -153,7 +153,7 @@ void rn__slot_reset(void)
 
         RN_ASSERT(w != NULL);
         if (rn__iowait_in_use(w)) {
-            if (w->fd >= 0)
+            if (w->fd >= 0 && !w->merged) /* rn_wait_fd's is somebody else's */
                 (void)rn__sys_close(w->fd);
             rn__iowait_retire(w);
         }

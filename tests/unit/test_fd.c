@@ -100,6 +100,31 @@ RN_CORO_TEST(several_coroutines_wait_for_one_descriptor)
     CHECK_EQ(rntest_count_fds(), before);
 }
 
+static void wait_shielded(void *arg)
+{
+    rn_shield_begin();
+    (void)rn_wait_fd(*(int *)arg, RN_READABLE, 0);
+}
+
+static int leave_waiter_behind(void *arg)
+{
+    CHECK_OK(rn_go(wait_shielded, arg));
+    return rn_sleep(5 * RN_MILLISECOND);
+}
+
+/* What is still open at the end of a run is closed; this is somebody else's. */
+RN_TEST(a_descriptor_waited_for_by_who_is_abandoned_stays_open)
+{
+    int fds[2];
+
+    CHECK_EQ(pipe2(fds, O_NONBLOCK), 0);
+    CHECK_OK(rn_run(&(rn_run_options){.procs = 1, .grace_ns = 10 * RN_MILLISECOND},
+                    leave_waiter_behind, &fds[0]));
+    CHECK(fcntl(fds[0], F_GETFD) >= 0);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 RN_CORO_TEST(addresses_of_both_ends_are_told)
 {
     rn_conn *a, *b;
