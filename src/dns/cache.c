@@ -17,6 +17,7 @@
 
 #include "base/sys.h"
 #include "dns/dns.h"
+#include "task/coro.h"
 
 #define RESOLV_CONF "/etc/resolv.conf"
 
@@ -31,6 +32,7 @@ struct rn__dns_entry {
     struct rn__dns_line *line;  /* [turn] NULL before the first turn */
     struct rn__dns_reply reply; /* [C] once done */
     rn_time until;              /* [C] once done */
+    uint64_t run;               /* [C] whose coroutines want it */
     int waiting;                /* [L] who wants it */
     bool known;                 /* [L] it is in the table */
     bool done;                  /* [L] and the turn, to set; either to read */
@@ -65,6 +67,7 @@ static struct rn__dns_entry *add_entry(struct rn__dns *d, const struct rn__dns_k
     if (e == NULL)
         return NULL;
     e->key = *key;
+    e->run = rn__runs();
     rn__list_init(&e->link);
     rn_sem_release(&e->turn, 1);
     e->known = true;
@@ -274,6 +277,13 @@ static int wait_for(struct rn__dns *d, struct rn__dns_entry *e, rn_time deadline
     return r;
 }
 
+/* Too old, or left behind by coroutines that were abandoned with their run, one of them with the
+ * turn? */
+static bool is_stale(const struct rn__dns_entry *e, rn_time now)
+{
+    return e->done ? e->until <= now : e->run != rn__runs();
+}
+
 /* An entry to wait for, or one that is done; NULL: no memory. Counts the caller among those who
  * want it. */
 static struct rn__dns_entry *enter(struct rn__dns *d, const struct rn__dns_key *key, bool *done)
@@ -284,7 +294,11 @@ static struct rn__dns_entry *enter(struct rn__dns *d, const struct rn__dns_key *
     pthread_mutex_lock(&d->lock);
     look_at_config(d, now);
     e = find_entry(d, key);
-    if (e != NULL && e->done && e->until <= now) {
+    if (e != NULL && is_stale(e, now)) {
+        if (!e->done) {
+            e->waiting = 0;
+            d->stats.in_flight--;
+        }
         forget_entry(d, e);
         e = NULL;
     }

@@ -188,4 +188,8 @@ void rn__pause(rn_time span_ns);
 void rn__foreign_begin(void);
 void rn__foreign_end(void);
 
+/* Runs begun so far, the present one included: who has left something for another coroutine knows
+ * by it that the other is gone. Any thread. */
+RN__BESIDE uint64_t rn__runs(void);
+
 #endif

@@ -44,6 +44,7 @@ struct life {
 static struct life *started; /* rn_start's, [L] start_lock */
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool exists; /* a runtime is being built, runs, or is being undone */
+static _Atomic uint64_t runs;
 
 /* ---- log ---- */
 
@@ -344,6 +345,7 @@ static int create(const rn_run_options *options, struct life **ret)
     (void)pthread_once(&once, watch_forks);
     if (atomic_exchange(&exists, true))
         return -EBUSY;
+    atomic_fetch_add(&runs, 1);
     set_log(o);
     if (o->alloc != NULL)
         rn__mem_set_hooks(&(struct rn__mem_hooks){.alloc = o->alloc->alloc,
@@ -382,6 +384,11 @@ static int create(const rn_run_options *options, struct life **ret)
 fail:
     destroy(l);
     return r;
+}
+
+uint64_t rn__runs(void)
+{
+    return atomic_load(&runs);
 }
 
 /* ---- the end of a run ---- */

@@ -191,8 +191,8 @@ RN_TEST(what_is_added_for_later_is_watched_from_the_first_arm)
     close_pair(fds);
 }
 
-/* A number that one has given back before the ring heard of it, and another has now. A poll too many
- * would hold the socket open: its peer would wait for an end that never comes. */
+/* A number that one has given back before the ring heard of it, and another has now. A poll too
+ * many would hold the socket open: its peer would wait for an end that never comes. */
 RN_TEST(a_number_given_back_unsubmitted_is_added_for_later)
 {
     for (int armed = 0; armed < 2; armed++) {

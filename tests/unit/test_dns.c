@@ -400,6 +400,44 @@ RN_TEST(it_stays_when_the_run_ends)
     CHECK_EQ(dns_stats().hits, 2);
 }
 
+static void look_up_shielded(void *arg)
+{
+    rn_ip ip;
+
+    (void)arg;
+    rn_shield_begin();
+    (void)rn_lookup_host("some.test", NULL, &ip, 1);
+}
+
+/* One that drives, and one that waits for its turn. */
+static int leave_two_behind(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 2; i++)
+        CHECK_OK(rn_go(look_up_shielded, NULL));
+    await_stats(1, 1);
+    return 0;
+}
+
+static int look_up_again(void *arg)
+{
+    struct lookup l = {.name = "some.test", .deadline = rn_after(10 * RN_SECOND)};
+
+    (void)arg;
+    atomic_store(&may_answer, true);
+    CHECK_EQ(look_up(&l), 0);
+    CHECK_EQ(l.result, 2);
+    CHECK_EQ(dns_stats().in_flight, 0);
+    return 0;
+}
+
+RN_TEST(what_an_abandoned_coroutine_asked_is_asked_anew)
+{
+    use_server(answer_later, (rn_dns_options){.timeout_ms = 20000});
+    CHECK_OK(rn_run(&(rn_run_options){.grace_ns = 10 * MS}, leave_two_behind, NULL));
+    CHECK_OK(rn_run(NULL, look_up_again, NULL));
+}
+
 RN_TEST(bad_options_are_refused)
 {
     static const rn_dns_options bad[] = {
