@@ -32,9 +32,10 @@ static uint64_t tag_of(struct rn__iowait *w)
     return (uint64_t)rn__iowait_generation(w) << 32 | w->index;
 }
 
+/* Acquire: what the caller looks at next is of this life or a later one, never of one before. */
 uint32_t rn__iowait_generation(struct rn__iowait *w)
 {
-    return (uint32_t)(atomic_load_explicit(&w->life, memory_order_relaxed) >> 1);
+    return (uint32_t)(atomic_load_explicit(&w->life, memory_order_acquire) >> 1);
 }
 
 void rn__iowait_revive(struct rn__iowait *w)
