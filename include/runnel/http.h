@@ -319,7 +319,7 @@ RN_API int rn_http_set_status(rn_http_response *w, int status);
  * Transfer-Encoding and Connection are the server's, but for "Connection: close". Date and Server
  * are set by the server where they are not set here.
  * Returns 0; -EINVAL a malformed name or value, or one that is the server's; -EALREADY the head has
- * been sent; -EMSGSIZE more than 64 KiB of them; -ENOMEM.
+ * been sent; -EMSGSIZE more than 12 KiB of them, or a Content-Length as rn_http_set_length; -ENOMEM.
  * Effects: none. Source: src/http/response.c
  */
 RN_API int rn_http_set_header(rn_http_response *w, const char *name, const char *value);
@@ -336,7 +336,7 @@ RN_API int rn_http_add_header(rn_http_response *w, const char *name, const char 
  * rn_http_set_length - say how long the body will be, so that it needs no chunks
  *   w    answer
  *   len  bytes; exactly so many are written, or the connection is closed
- * Returns 0; -EALREADY the head has been sent.
+ * Returns 0; -EALREADY the head has been sent; -EMSGSIZE more than that has been written.
  * Effects: none. Source: src/http/response.c
  */
 RN_API int rn_http_set_length(rn_http_response *w, uint64_t len);

@@ -96,15 +96,16 @@ static int parse_length(const char *value, uint64_t *ret)
 static int take_special(rn_http_response *w, const char *name, const char *value)
 {
     uint64_t length;
+    int r;
 
     if (strcasecmp(name, "content-length") == 0) {
         if (value == NULL) {
             w->has_length = false;
             return 1;
         }
-        return parse_length(value, &length) < 0    ? -EINVAL
-               : rn_http_set_length(w, length) < 0 ? -EALREADY
-                                                   : 1;
+        r = parse_length(value, &length);
+        r = r < 0 ? r : rn_http_set_length(w, length);
+        return r < 0 ? r : 1;
     }
     if (strcasecmp(name, "transfer-encoding") == 0)
         return -EINVAL;
@@ -163,6 +164,8 @@ int rn_http_set_length(rn_http_response *w, uint64_t len)
 {
     if (w->head_out)
         return -EALREADY;
+    if (len < w->said) /* who reads so many bytes would take the rest for the next answer */
+        return -EMSGSIZE;
     w->has_length = true;
     w->length = len;
     return 0;
@@ -503,7 +506,7 @@ static int end_staged(struct rn__exchange *x)
 {
     rn_http_response *w = &x->w;
     bool silent = w->status == 0 && !w->has_length;
-    bool broken = w->has_length && w->length > 0 && !has_no_body(x, w->status);
+    bool broken = w->has_length && w->length > w->staged && !has_no_body(x, w->status);
 
     if (silent || broken)
         (void)rn_http_error(w, 500, "The server has no answer to this request.");

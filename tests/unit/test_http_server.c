@@ -149,6 +149,13 @@ static void answer_by_path(rn_http_response *w, rn_http_request *r, void *arg)
     } else if (strcmp(path, "/short") == 0) {
         CHECK_OK(rn_http_set_header(w, "Content-Length", "10"));
         CHECK_EQ(rn_http_write(w, "abc", 3), 3);
+    } else if (strcmp(path, "/late-length") == 0) { /* not less than what is there already */
+        CHECK_EQ(rn_http_write(w, "abcdef", 6), 6);
+        CHECK_EQ(rn_http_set_length(w, 0), -EMSGSIZE);
+        CHECK_EQ(rn_http_set_length(w, 5), -EMSGSIZE);
+        CHECK_EQ(rn_http_set_header(w, "Content-Length", "5"), -EMSGSIZE);
+        CHECK_OK(rn_http_set_length(w, 6));
+        CHECK_EQ(rn_http_write(w, "g", 1), -EMSGSIZE);
     } else if (strcmp(path, "/promised") == 0) {
         CHECK_OK(rn_http_set_length(w, 10));
     } else if (strcmp(path, "/close") == 0) {
@@ -192,6 +199,8 @@ RN_CORO_TEST(answers_have_a_length_or_chunks_or_an_end)
     CHECK_HAS(ask(s, "GET /flush HTTP/1.0\r\n\r\n"), "\r\n\r\none,two");
     CHECK_HAS_NO(s->answer, "chunked");
     CHECK_HAS(ask(s, LAST("/known")), "Content-Length: 6\r\n");
+    CHECK_HAS(s->answer, "\r\n\r\nabcdef");
+    CHECK_HAS(ask(s, LAST("/late-length")), "Content-Length: 6\r\n");
     CHECK_HAS(s->answer, "\r\n\r\nabcdef");
     CHECK_HAS(ask(s, LAST("/long")), "Transfer-Encoding: chunked\r\n");
     CHECK_HAS(s->answer, "line   2999\n\r\n0\r\n\r\n");
