@@ -119,6 +119,7 @@ struct rn__exchange {
     bool close;                   /* after this answer */
     bool timed;                   /* the head's time limit is set */
     bool hijacked;
+    struct serve *held; /* hijacked: what must not end before the handler has returned */
     rn_time began;
     size_t start, len, body_base, body_at;
     size_t out_len;

@@ -166,6 +166,7 @@ static struct rn__exchange *get_exchange(rn_http_server *s, rn_conn *conn)
     x->state = NULL;
     x->start = x->len = x->out_len = 0;
     x->timed = x->close = x->hijacked = false;
+    x->held = NULL;
     x->began = rn__now_cached();
     rn__request_begin(&x->r);
     rn__response_begin(&x->w);
@@ -347,6 +348,7 @@ static bool rest(rn_conn *conn, rn_http_server *s, struct rn__conn_state *state)
 static void serve_conn(rn_conn *conn, rn_http_server *s, struct rn__conn_state *state)
 {
     struct rn__exchange *x = get_exchange(s, conn);
+    struct serve *held;
     bool hijacked;
     int r = 0;
 
@@ -363,6 +365,7 @@ static void serve_conn(rn_conn *conn, rn_http_server *s, struct rn__conn_state *
             r = serve_input(x);
     }
     hijacked = x->hijacked;
+    held = x->held;
     state = x->state;
     if (!hijacked && x->start < x->len) /* pipelined, and not answered: more may be on its way */
         rn__conn_linger(conn);
@@ -372,6 +375,7 @@ static void serve_conn(rn_conn *conn, rn_http_server *s, struct rn__conn_state *
     drop_state(state);
     if (!hijacked)
         rn_close(conn);
+    rn__serve_release(held); /* from here on s may be gone */
 }
 
 void rn_http_serve_conn(rn_conn *conn, void *server)

@@ -198,6 +198,10 @@ void rn__listener_nudge(rn_listener *ln); /* acceptors on every P look again; an
 /* serve.c */
 void rn__serve_forget(rn_conn *c);   /* it is closed */
 bool rn__serve_draining(rn_conn *c); /* its server ends: finish what is under way, then close */
+/* The server of a connection, NULL: none, does not return before it is let go: for a handler that
+ * goes on when the connection is no more, or another's. */
+struct serve *rn__serve_hold(rn_conn *c);
+void rn__serve_release(struct serve *s); /* NULL is allowed */
 
 /* sockopt.c: on a socket that neither listens nor is connected. 0, or what setsockopt says. */
 int rn__socket_options_check(const rn_socket_options *o); /* 0, -EINVAL */

@@ -29,7 +29,7 @@ struct serve {
     atomic_bool draining;   /* no more accepts; resting connections are cancelled */
     _Atomic int result;     /* why the acceptors ended */
     rn_waitgroup accepting; /* acceptors */
-    rn_waitgroup alive;     /* connections */
+    rn_waitgroup alive;     /* connections, and handlers that hold this */
 };
 
 struct acceptor {
@@ -171,6 +171,21 @@ void rn__serve_forget(rn_conn *c)
         for (int i = 0; i < s->n_listeners; i++)
             rn__listener_nudge(s->listeners[i]);
     rn_waitgroup_done(&s->alive); /* s may be gone now */
+}
+
+struct serve *rn__serve_hold(rn_conn *c)
+{
+    struct serve *s = atomic_load(&c->serve);
+
+    if (s != NULL)
+        rn_waitgroup_add(&s->alive, 1); /* c counts there, so it has not come to 0 */
+    return s;
+}
+
+void rn__serve_release(struct serve *s)
+{
+    if (s != NULL)
+        rn_waitgroup_done(&s->alive);
 }
 
 bool rn__serve_draining(rn_conn *c)

@@ -209,6 +209,10 @@ static void take_over(rn_http_response *w, rn_http_request *r, void *arg)
     rn_close(conn);
 }
 
+    /* It is not this request's any more. */
+    CHECK_EQ(rn_http_write(w, "x", 1), -EALREADY);
+    CHECK_EQ(rn_http_flush(w), -EALREADY);
+    CHECK_EQ(rn_http_read(r, buf, 1), -EALREADY);
 /* field.md 12: the first frame comes in one segment with the request, and answers before it are
  * sent before it. */
 RN_CORO_TEST(who_takes_a_connection_over_gets_every_byte_already_read)
@@ -229,4 +233,61 @@ RN_CORO_TEST(who_takes_a_connection_over_gets_every_byte_already_read)
     CHECK_HAS(hear(s, NULL), "busy");
     close_site(s);
     free(s);
+}
+
+/* ---- taking over while the server ends ---- */
+
+struct ending {
+    rn_http_server_options options;
+    rn_listener *ln;
+    char address[128];
+    bool closed, served, returned; /* in this order, but for the last two: returned before served */
+};
+
+static void close_and_go_on(rn_http_response *w, rn_http_request *r, void *arg)
+{
+    struct ending *e = arg;
+    rn_conn *conn = NULL;
+
+    (void)r;
+    CHECK_OK(rn_http_hijack(w, &conn));
+    rn_listener_cancel(e->ln);
+    rn_close(conn);
+    e->closed = true;
+    CHECK_OK(rn_sleep(30 * MS));
+    CHECK(!e->served);
+    e->returned = true;
+}
+
+static int serve_until_cancelled(void *arg)
+{
+    struct ending *e = arg;
+
+    CHECK_EQ(rn_http_serve("tcp", "127.0.0.1:0", &e->options, close_and_go_on, e), -ECANCELED);
+    CHECK(e->returned);
+    e->served = true;
+    return 0;
+}
+
+/* Its connection is gone, and with it what the server waited for; the server is freed when it has
+ * ended, so it must wait for the handler, too. */
+RN_CORO_TEST(a_server_does_not_end_before_a_handler_that_closed_what_it_took_over)
+{
+    struct ending e = {.options = {.idle_ns = RN_SECOND}};
+    rn_group g = {0};
+    rn_conn *client;
+    char buf[8];
+
+    e.options.serve.listener = &e.ln;
+    CHECK_OK(rn_group_go(&g, serve_until_cancelled, &e));
+    while (e.ln == NULL)
+        CHECK_OK(rn_sleep(MS));
+    CHECK_OK(rn_listener_addr(e.ln, e.address, sizeof e.address));
+    CHECK_OK(rn_dial("tcp", e.address, NULL, &client));
+    rn_set_deadline(client, rn_after(15 * RN_SECOND));
+    CHECK_OK(rn_write(client, GET_END, sizeof GET_END - 1));
+    CHECK_EQ(rn_read(client, buf, sizeof buf), 0);
+    CHECK_OK(rn_group_wait(&g, 0));
+    CHECK(e.closed && e.served);
+    rn_close(client);
 }
