@@ -256,13 +256,13 @@ static int handle(struct rn__exchange *x, size_t head_len)
     rn__request_end(&x->r);
     if (x->hijacked)
         return -1;
+    x->start = x->body_at;
     if (x->close) {
         /* Where a write failed there is a hole, and nothing may follow it. */
         if (x->w.error == 0 || x->w.error == -RN_EPARTIAL)
             (void)rn__out_flush(x, 0);
         return -1;
     }
-    x->start = x->body_at;
     x->timed = false;
     return 0;
 }

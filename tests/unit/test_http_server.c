@@ -252,6 +252,34 @@ RN_CORO_TEST(answers_of_a_batch_leave_in_one_send)
     end_site(s);
 }
 
+static uint64_t shutdowns(void)
+{
+    struct rn__runtime *rt = atomic_load(&rn__runtime);
+    uint64_t sum = 0;
+
+    for (int i = 0; i < rt->n_procs; i++)
+        sum += atomic_load(&rt->procs[i]->counters.rows[RN__SYS_shutdown].calls);
+    return sum;
+}
+
+/* A close that lingers keeps its descriptor until the peer is done: only where more may come. */
+RN_CORO_TEST(a_connection_whose_last_request_was_read_whole_does_not_linger)
+{
+    struct site *s = new_site(NULL, answer_by_path, NULL);
+    uint64_t before = shutdowns();
+
+    say(s, GET("/x") LAST("/y"));
+    CHECK_HAS(hear(s, NULL), "this is /y\n");
+    CHECK_EQ(shutdowns() - before, 0);
+    close_client(s);
+    connect_site(s);
+    before = shutdowns();
+    say(s, LAST("/x") GET("/y"));
+    CHECK_HAS(hear(s, NULL), "this is /x\n");
+    CHECK_EQ(shutdowns() - before, 1);
+    end_site(s);
+}
+
 static void set_headers(rn_http_response *w, rn_http_request *r, void *arg)
 {
     (void)arg;
