@@ -339,8 +339,13 @@ struct search {
 static void allow(struct search *s, const char *method)
 {
     size_t used = strlen(s->allow), len = strlen(method);
+    const char *at = s->allow;
 
-    if (strstr(s->allow, method) == NULL && used + len + sizeof ", " <= sizeof s->allow)
+    while (at != NULL && !(strncmp(at, method, len) == 0 && (at[len] == ',' || at[len] == '\0'))) {
+        at = strchr(at, ' '); /* not within a longer one's name */
+        at = at == NULL ? NULL : at + 1;
+    }
+    if (at == NULL && used + len + sizeof ", " <= sizeof s->allow)
         strcpy(stpcpy(s->allow + used, used > 0 ? ", " : ""), method);
     if (strcmp(method, "GET") == 0)
         allow(s, "HEAD");
@@ -470,7 +475,6 @@ static int split(struct search *s)
         }
         at = slash == NULL ? end : slash;
     }
-    s->slash |= path.len == 0;
     return r;
 }
 
@@ -516,7 +520,9 @@ static int keep_values(struct search *s, const struct rn__route *route)
     int n = 0;
 
     s->r->route = route;
-    if (s->end == BELOW) {
+    if (s->end == BELOW && path.len == 0) {
+        s->r->rest = (struct rn__http_slice){"/", 1}; /* RFC 9110 4.2.3 */
+    } else if (s->end == BELOW) {
         const char *at = s->depth < s->n ? s->starts[s->depth] : path.at + path.len - 1;
 
         s->r->rest = (struct rn__http_slice){at, (size_t)(path.at + path.len - at)};
@@ -581,7 +587,8 @@ static void answer_none(rn_http_response *w, const struct search *s)
 
 void rn_http_mux_handler(rn_http_response *w, rn_http_request *r, void *mux)
 {
-    struct search s = {.r = r};
+    /* Without a path: "http://host", which is "/" (RFC 9110 4.2.3), or a CONNECT. */
+    struct search s = {.r = r, .slash = r->head.path.len == 0};
     const struct rn__route *route;
     int split_up = r->head.path.at == NULL ? 0 : split(&s);
 

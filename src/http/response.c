@@ -202,6 +202,8 @@ void rn__response_start(struct rn__exchange *x, int status)
     rn_http_response *w = &x->w;
 
     x->close |= !rn__body_is_short(x) || rn__serve_draining(x->conn);
+    /* RFC 9110 9.3.6: to the peer this is a tunnel now, and what it sends there no request. */
+    x->close |= x->r.head.method == RN__HTTP_CONNECT && status < 300;
     if (status == 200) {
         rn__out_put(x, ok, sizeof ok - 1);
     } else {

@@ -22,6 +22,9 @@ static const char *const patterns[] = {
     "GET other.test/plain",
     "GET other.test/",
     "PURGE /cache",
+    "PROPPATCH /dav",
+    "PATCH /dav",
+    "all.test/",
 };
 
 /* Says which pattern it was, and all values. */
@@ -108,6 +111,9 @@ static const struct {
     {"GET http://example.test/plain", "[GET /plain]", NULL},
     {"GET http://example.test", "[GET /{$}]", NULL},
     {"CONNECT example.test:80", " 405 ", NULL},
+    {"CONNECT all.test:80", "Connection: close\r\n", NULL}, /* RFC 9110 9.3.6: a tunnel by now */
+    {"CONNECT all.test:80", "[all.test/]", NULL},
+    {"GET /dav", "Allow: PATCH, PROPPATCH\r\n", NULL},
     {"GET /a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q/r/s/t/u/v/w/x/y/z/a/b/c/d/e/f/g/h/i/j", " 404 ", NULL},
     {"GET /dir/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q/r/s/t/u/v/w/x/y/z/a/b/c/d/e/f/g/h/i/j",
      "[GET /dir/]", NULL},
@@ -228,5 +234,33 @@ RN_CORO_TEST_ON(without_memory_a_request_is_answered_503_or_its_connection_close
     CHECK(unavailable >= 3);
     close_site(s);
     rn_http_mux_free(mux);
+    free(s);
+}
+
+/* RFC 9110 4.2.3: "http://host" asks for "/", of files below a mux, too. */
+RN_CORO_TEST(a_target_without_a_path_is_the_root_of_files_in_a_mux)
+{
+    struct site *s = calloc(1, sizeof *s);
+    char dir[] = "/tmp/rntest-mux-XXXXXX", path[64];
+    rn_http_files *files;
+    rn_http_mux *mux;
+    FILE *f;
+
+    CHECK(mkdtemp(dir) != NULL);
+    snprintf(path, sizeof path, "%s/index.html", dir);
+    f = fopen(path, "w");
+    CHECK(f != NULL && fputs("the index", f) >= 0 && fclose(f) == 0);
+    CHECK_OK(rn_http_files_new(dir, &files));
+    CHECK_OK(rn_http_mux_new(&mux));
+    CHECK_OK(rn_http_handle(mux, "/", rn_http_files_handler, files));
+    open_site(s, NULL, rn_http_mux_handler, mux);
+    CHECK_HAS(ask(s, "GET http://h.test HTTP/1.1\r\nHost: x\r\n\r\n"), "the index");
+    CHECK_HAS(ask(s, "GET http://h.test?q HTTP/1.1\r\nHost: x\r\n\r\n"), "the index");
+    CHECK_HAS(ask(s, "CONNECT h.test:80 HTTP/1.1\r\nHost: x\r\n\r\n"), " 405 ");
+    close_site(s);
+    rn_http_mux_free(mux);
+    rn_http_files_free(files);
+    unlink(path);
+    rmdir(dir);
     free(s);
 }
