@@ -94,7 +94,7 @@ static ssize_t take(struct rn__exchange *x, char *buf, size_t len, uint64_t most
 static int keep_trailer(rn_http_request *r, const char *name, size_t name_len, const char *value,
                         size_t value_len)
 {
-    struct rn__trailer *t = rn_http_alloc(r, sizeof *t + name_len + value_len + 2), **at;
+    struct rn__trailer *t = rn_http_alloc(r, sizeof *t + name_len + value_len + 2);
     char *text;
 
     if (t == NULL)
@@ -105,10 +105,13 @@ static int keep_trailer(rn_http_request *r, const char *name, size_t name_len, c
     text[name_len] = '\0';
     memcpy(text + name_len + 1, value, value_len);
     text[name_len + 1 + value_len] = '\0';
-    for (at = &r->trailers; *at != NULL; at = &(*at)->next)
-        continue;
-    if (!rn__trailer_is_forbidden(t->name))
-        *at = t;
+    if (rn__trailer_is_forbidden(t->name))
+        return 0;
+    if (r->last_trailer != NULL)
+        r->last_trailer->next = t;
+    else
+        r->trailers = t;
+    r->last_trailer = t;
     return 0;
 }
 
@@ -165,7 +168,7 @@ static ssize_t read_chunked(struct rn__exchange *x, char *buf, size_t len)
     struct rn__chunked *c = &x->r.chunked;
     ssize_t n = c->left > 0 ? 1 : next_chunk(x);
 
-    if (n > 0 && c->left > x->r.body_most - x->r.body_taken)
+    if (n > 0 && (x->r.body_taken > x->r.body_most || c->left > x->r.body_most - x->r.body_taken))
         return -EMSGSIZE;
     if (n > 0)
         n = take(x, buf, len, c->left);

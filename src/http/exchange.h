@@ -57,7 +57,7 @@ struct rn_http_request {
     bool body_begun; /* a read was tried: the peer was asked to go on, the clock runs */
     bool body_ended;
     struct rn__chunked chunked;
-    struct rn__trailer *trailers;
+    struct rn__trailer *trailers, *last_trailer;
     struct rn__http_request head;
 };
 

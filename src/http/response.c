@@ -496,11 +496,13 @@ int rn_http_hijack(rn_http_response *w, rn_conn **ret)
     if (r < 0)
         return r;
     rn_set_deadline(x->conn, 0);
-    x->hijacked = true;
-    *ret = x->conn;
     /* The handler may close it and go on: neither may the server end then, nor a late read or
      * write of this request reach what is not ours any more. */
     x->held = rn__serve_hold(x->conn);
+    x->hijacked = true;
+    w->complete = true;
+    x->r.body_error = -EALREADY;
+    *ret = x->conn;
     return 0;
 }
 
