@@ -425,7 +425,10 @@ static int finish_head(struct rn__http_request *req)
     unsigned seen = req->seen;
 
     if (req->minor == 1 && !(seen & SEEN_HOST))
-        return refuse(req, 400, "HTTP/1.1 request without Host");                        /* 3.2 */
+        return refuse(req, 400, "HTTP/1.1 request without Host"); /* 3.2 */
+    /* RFC 9110 9.3.6: it has none, what follows is the tunnel's; but its fields say otherwise. */
+    if (req->method == RN__HTTP_CONNECT && (req->chunked || req->content_length > 0))
+        return refuse(req, 400, "CONNECT with content");
     req->keep_alive = !(seen & ASKED_CLOSE) && (req->minor == 1 || (seen & ASKED_KEEP)); /* 9.3 */
     /* RFC 9110 10.1.1 and 7.8: in a 1.0 request both are to be ignored. */
     req->expect_continue = req->minor == 1 && (seen & ASKED_CONTINUE);

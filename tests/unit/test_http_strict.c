@@ -185,6 +185,12 @@ static const struct row framing[] = {
     ROW("RFC 9110 8.6", POST "Content-Length: 5_0\r\n\r\nhello", 400, ENDS),
     ROW("RFC 9110 8.6", POST "Content-Length: 5;\r\n\r\nhello", 400, ENDS),
     ROW("RFC 9110 8.6", POST "Content-Length: 18446744073709551616\r\n\r\nhello", 400, ENDS),
+    ROW("RFC 9110 9.3.6", "CONNECT h:80 HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nhello", 400,
+        ENDS),
+    ROW("RFC 9110 9.3.6",
+        "CONNECT h:80 HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, ENDS),
+    ROW("RFC 9110 9.3.6", "CONNECT h:80 HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n", 405,
+        GOES_ON),
     ROW("RFC 9110 15.5.14", POST "Content-Length: 18446744073709551615\r\n\r\nhello", 413, ENDS),
 };
 
