@@ -319,7 +319,7 @@ RN_API int rn_http_set_status(rn_http_response *w, int status);
  * Transfer-Encoding and Connection are the server's, but for "Connection: close". Date and Server
  * are set by the server where they are not set here.
  * Returns 0; -EINVAL a malformed name or value, or one that is the server's; -EALREADY the head has
- * been sent; -EMSGSIZE more than 12 KiB of them, or a Content-Length as rn_http_set_length; -ENOMEM.
+ * been sent; -EMSGSIZE more than 12 KiB of them, or less than was written; -ENOMEM.
  * Effects: none. Source: src/http/response.c
  */
 RN_API int rn_http_set_header(rn_http_response *w, const char *name, const char *value);
