@@ -539,6 +539,35 @@ RN_CORO_TEST(a_head_in_two_pieces_has_all_of_its_time_after_a_long_rest)
     rn_http_server_free(far.server);
 }
 
+static void write_without_end(rn_http_response *w, rn_http_request *r, void *arg)
+{
+    static const char some[64 << 10];
+    ssize_t n = 0;
+
+    (void)r;
+    for (int i = 0; i < 1024 && n >= 0; i++) /* more than any socket's buffer */
+        n = rn_http_write(w, some, sizeof some);
+    CHECK_EQ(n, -ETIME);
+    CHECK_EQ(rn_http_write(w, some, 1), -ETIME);
+    CHECK_EQ(rn_http_flush(w), -ETIME);
+    *(bool *)arg = true;
+}
+
+RN_CORO_TEST(a_peer_that_does_not_read_is_not_waited_for)
+{
+    bool timed_out = false;
+    rn_http_done last = {0};
+    rn_http_server_options o = {.write_ns = 50 * MS, .done = note_done, .done_arg = &last};
+    struct site *s = new_site(&o, write_without_end, &timed_out);
+
+    say(s, GET("/x") GET("/y"));
+    while (last.status == 0)
+        CHECK_OK(rn_sleep(MS));
+    CHECK(timed_out);
+    CHECK_EQ(last.error, -ETIME);
+    end_site(s);
+}
+
 /* Whatever allocation fails, there is an answer, or the connection is closed. */
 RN_CORO_TEST_ON(without_memory_connections_end_and_nothing_is_lost, 1)
 {
