@@ -180,7 +180,7 @@ static int lookup_host(void *arg, const char *name, int family, rn_time deadline
 
     if (r == 0)
         r = rn__dns_ask(arg, &key, deadline, &a);
-    if (r < 0)
+    if (a == NULL)
         return r;
     for (r = 0; r < n && r < a->n; r++)
         ips[r] = a->items[r].ip;
@@ -267,7 +267,7 @@ int rn_dns_lookup_srv(const char *name, const rn_lookup_options *options, rn_dns
         r = fill_key(&key, RN__DNS_SRV, name);
     if (r == 0)
         r = ask(&key, o->deadline, &d, &a);
-    if (r < 0)
+    if (a == NULL || d == NULL)
         return r;
     pthread_mutex_lock(&d->lock);
     rn__dns_srv_order(a, &d->seed, order);
@@ -311,7 +311,7 @@ int rn_dns_lookup_addr(const rn_ip *ip, const rn_lookup_options *options, rn_dns
         r = fill_reverse(&key, ip);
     if (r == 0)
         r = ask(&key, o->deadline, &d, &a);
-    if (r < 0)
+    if (a == NULL)
         return r;
     for (r = 0; r < n && r < a->n; r++)
         ret[r] = a->items[r].name;

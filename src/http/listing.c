@@ -323,7 +323,7 @@ int rn__listing_make(const struct rn__files_policy *policy, const char *name, bo
 
     if (r == 0) {
         if (l.n > 0)
-            qsort(l.entries, l.n, sizeof *l.entries, compare);
+            qsort(l.entries, l.n, sizeof(struct entry *), compare);
         if (json)
             write_json(&t, &l);
         else

@@ -293,6 +293,7 @@ static int add_route(rn_http_mux *mux, struct rn__route *route)
         mux->hosts = h;
     }
     n = h->root;
+    RN_ASSERT(n != NULL);
     r = add_path(route, &n, path, &end);
     if (r < 0)
         return r;

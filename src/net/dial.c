@@ -171,7 +171,7 @@ static int try_once(const struct rn__dial *d, const struct rn__addr *a, rn_time 
         r = begin(d, a, until, conn);
     else
         rn__iowait_set_deadline(&(*conn)->w, RN__WRITE, until);
-    if (r == -EINPROGRESS || r == -EINTR)
+    if (*conn != NULL && (r == -EINPROGRESS || r == -EINTR))
         r = end_connect(*conn);
     if (r == -ETIME || *conn == NULL)
         return r;

@@ -31,7 +31,7 @@ static void publish(const struct rn__addr *a, rn_addr *ret)
 
 int rn_addr_parse(const char *network, const char *text, rn_addr *ret)
 {
-    struct rn__addr addrs[RN__ADDRS];
+    struct rn__addr addrs[RN__ADDRS] = {{.len = 0}};
     enum rn__net net;
     int type, r = rn__net_parse(network, &net, &type);
 

@@ -80,7 +80,7 @@ _Static_assert(sizeof(struct rn_conn) <= RN__SLOT_BYTES, "a conn fits its slot")
 /* conn.c */
 int rn__conn_new(int fd, bool is_socket, bool is_tcp, rn_conn **ret);
 void rn__conn_init(rn_conn *c, int fd, bool is_socket, bool is_tcp); /* on a slot */
-int rn__conn_enter_read(rn_conn *c); /* then rn__conn_leave(c, RN__GATE_READER) */
+int rn__conn_enter_read(rn_conn *c);  /* then rn__conn_leave(c, RN__GATE_READER) */
 int rn__conn_enter_write(rn_conn *c); /* both of these: */
 int rn__conn_take_turn(rn_conn *c);
 int rn__conn_may_write(rn_conn *c); /* with the turn: poisoned, cancelled, out of time? */
