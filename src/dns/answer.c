@@ -222,6 +222,7 @@ static uint32_t draw(uint64_t *seed, uint32_t below)
     *seed ^= *seed >> 12;
     *seed ^= *seed << 25;
     *seed ^= *seed >> 27;
+    /* cppcheck-suppress zerodiv ; below is never 0 */
     return (uint32_t)((*seed * 0x2545f4914f6cdd1dU >> 32) % below);
 }
 

@@ -49,7 +49,7 @@ int rn__poller_check(int fd)
 static int report_one(struct rn__poller *p, int fd)
 {
     const uint64_t tag = 1;
-    struct rn__event ev;
+    struct rn__event ev = {.tag = 0};
     int r = p->ops->add(p, fd, tag, RN__ADD_PLAIN);
 
     if (r == 0)
