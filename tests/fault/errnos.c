@@ -164,6 +164,7 @@ const struct fault_errnos fault_errnos[RN__SYS_COUNT] = {
         PASS(NONE), NEVER(NONE)),
     ROW(getdents64, MAN(EBADF, EFAULT, EINVAL, ENOENT, ENOTDIR), PASS(NONE), NEVER(NONE)),
     /* Of a close, which tells nothing. */
+    ROW(memfd_create, MAN(EFAULT, EINVAL, EMFILE, ENFILE, ENOMEM, EPERM), PASS(NONE), NEVER(NONE)),
     ROW(unlink,
         MAN(EACCES, EBUSY, EFAULT, EIO, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOMEM, ENOTDIR, EPERM,
             EROFS),

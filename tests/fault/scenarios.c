@@ -343,7 +343,7 @@ int fault_run_unixpacket_echo(void)
 {
     char address[64];
 
-    snprintf(address, sizeof address, "@fault-%d", getpid());
+    snprintf(address, sizeof address, "@fault-%d-%lld", getpid(), (long long)rn_now());
     return fault_flow("unixpacket", address, answer_records, ask_records, NULL);
 }
 

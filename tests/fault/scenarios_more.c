@@ -330,7 +330,7 @@ int fault_run_explain(void)
     char address[64];
     int r = explain_use("tcp", "127.0.0.1:0");
 
-    snprintf(address, sizeof address, "@fault-%d", getpid());
+    snprintf(address, sizeof address, "@fault-%d-%lld", getpid(), (long long)rn_now());
     return r < 0 ? r : explain_use("unix", address);
 }
 
