@@ -143,9 +143,13 @@ RN_CORO_TEST(a_dial_that_meets_itself_is_refused)
 {
     char address[128];
     rn_conn *c;
+    int r = -EADDRINUSE;
 
-    free_port(address);
-    CHECK_EQ(rn_dial("tcp", address, &(rn_dial_options){.local = address}, &c), -ECONNREFUSED);
+    for (int tries = 0; tries < 10 && r == -EADDRINUSE; tries++) { /* tests run side by side */
+        free_port(address);
+        r = rn_dial("tcp", address, &(rn_dial_options){.local = address}, &c);
+    }
+    CHECK_EQ(r, -ECONNREFUSED);
 }
 
 RN_CORO_TEST(a_dial_can_leave_from_a_given_address)
