@@ -73,7 +73,7 @@ def test_installed_it_serves_c_and_cxx_shared_and_static():
         assert all(re.match(r"libc\.|ld-linux|liburing\.", n) for n in needed), needed
         names = subprocess.run(["nm", "-D", "--defined-only", lib], capture_output=True, text=True,
                                check=True).stdout.split()[2::3]
-        assert names and all(re.match(r"rn_[a-z]|rn__gdb_layout$|rn__sys_", n) for n in names), names
+        assert names and all(re.match(r"rn_[a-z]|rn__gdb_layout$|rn__runs$|rn__sys_", n) for n in names), names
     finally:
         os.environ.pop("LD_LIBRARY_PATH", None)
         shutil.rmtree(root)
