@@ -290,7 +290,8 @@ def test_counts_are_those_of_perf():
         raise Skip("perf trace: " + p.stderr.strip()[:80])
     mine = counts_of(json.loads(trace("--json", "--", *argv).stdout))
     for name in ("read", "write", "openat", "close", "dup2"):
-        assert mine[name][0] == theirs[name], (name, mine, theirs)
+        # perf begins a moment later, and may lose an event; strace, above, must agree to the call.
+        assert 0 <= mine[name][0] - theirs[name] <= 2, (name, mine, theirs)
 
 
 def n_sockets(pid):
