@@ -277,7 +277,7 @@ static int serve_until_cancelled(void *arg)
 
 /* Its connection is gone, and with it what the server waited for; the server is freed when it has
  * ended, so it must wait for the handler, too. */
-RN_CORO_TEST(a_server_does_not_end_before_a_handler_that_closed_what_it_took_over)
+RN_CORO_TEST_ON(a_server_does_not_end_before_a_handler_that_closed_what_it_took_over, 1)
 {
     struct ending e = {.options = {.idle_ns = RN_SECOND}};
     rn_group g = {0};
