@@ -156,9 +156,14 @@ int fault_run_tcp_echo(void)
 int fault_run_unix_echo(void)
 {
     char path[64];
+    int r;
 
+    /* One whose unlink was to fail has left its name, perhaps to a process of the same number. */
     snprintf(path, sizeof path, "/tmp/rn-fault-%d.sock", getpid());
-    return fault_flow("unix", path, serve_echo, ask_echo, NULL);
+    (void)unlink(path);
+    r = fault_flow("unix", path, serve_echo, ask_echo, NULL);
+    (void)unlink(path);
+    return r;
 }
 
 /* Handlers started at the first byte; its own balance. */
