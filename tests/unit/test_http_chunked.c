@@ -1,30 +1,10 @@
 /*
  * test_http_chunked.c - the framing of chunked bodies, whole and cut at every byte
  */
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include "http/chunked.h"
+
+#include "edge.h"
 #include "rntest.h"
-
-/* len bytes, the last one before an unreadable page. */
-static char *at_the_edge(const char *bytes, size_t len)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), room = (len / page + 1) * page;
-    char *at = mmap(NULL, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    CHECK(at != MAP_FAILED);
-    CHECK_EQ(mprotect(at + room, page, PROT_NONE), 0);
-    memcpy(at + room - len, bytes, len);
-    return at + room - len;
-}
-
-static void give_back(char *bytes, size_t len)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), room = (len / page + 1) * page;
-
-    munmap(bytes + len - room, room + page);
-}
 
 /* Everything that is there up to `len`: the data in out, what was not consumed stays. 1: the
  * trailers are reached; 0: more is needed; -1: refused. *used: bytes consumed. */
@@ -107,7 +87,8 @@ RN_TEST(chunks_are_framed_as_rfc_9112_says_whole_and_cut)
         size_t len = strlen(rows[i].in);
 
         for (size_t cut = 0; cut <= len; cut++) {
-            char *in = at_the_edge(rows[i].in, len), out[64];
+            const char *in = edge_copy(rows[i].in, len);
+            char out[64];
             struct rn__chunked c = {0};
             size_t used = 0, out_len = 0;
             int r = feed(&c, in, cut, &used, out, &out_len);
@@ -122,7 +103,6 @@ RN_TEST(chunks_are_framed_as_rfc_9112_says_whole_and_cut)
                 CHECK_EQ(out_len, strlen(rows[i].data));
                 CHECK_MEM(out, rows[i].data, out_len);
             }
-            give_back(in, len);
         }
     }
 }
@@ -176,7 +156,7 @@ RN_TEST(trailers_are_field_lines)
 {
     for (size_t i = 0; i < sizeof trailers / sizeof *trailers; i++) {
         size_t len = strlen(trailers[i].in), name_len = 0, value_len = 0;
-        char *in = at_the_edge(trailers[i].in, len);
+        const char *in = edge_copy(trailers[i].in, len);
         struct rn__chunked c = {0};
         const char *value = NULL;
 
@@ -191,6 +171,5 @@ RN_TEST(trailers_are_field_lines)
             CHECK_MEM(value == NULL ? "" : value, trailers[i].value, value_len);
             CHECK_EQ(rn__chunked_at_trailers(&c), name_len > 0);
         }
-        give_back(in, len);
     }
 }

@@ -10,38 +10,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
+#include "edge.h"
 #include "rntest.h"
 
-#define EDGE_LEN ((size_t)256 * 1024)
 #define G "GET / HTTP/1.1\r\n"
 #define GH G "Host: a\r\n"
 
 static struct rn__http_request whole, parts;
-
-/* Room for len bytes whose end is the end of readable memory. Each call gives the same room. */
-static char *edge_alloc(size_t len)
-{
-    static char *edge;
-
-    if (edge == NULL) {
-        size_t page = (size_t)sysconf(_SC_PAGESIZE);
-        char *room = mmap(NULL, EDGE_LEN + page, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-        if (room == MAP_FAILED || mprotect(room + EDGE_LEN, page, PROT_NONE) != 0)
-            abort();
-        edge = room + EDGE_LEN;
-    }
-    return edge - len;
-}
-
-static const char *edge_copy(const char *bytes, size_t len)
-{
-    return len == 0 ? edge_alloc(0) : memcpy(edge_alloc(len), bytes, len);
-}
 
 static bool same_slice(const char *a, size_t a_len, const char *b, size_t b_len)
 {

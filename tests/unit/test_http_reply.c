@@ -3,42 +3,18 @@
  * URLs
  */
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <runnel/base.h>
 
 #include "base/mem.h"
 #include "http/parse_reply.h"
 #include "http/url.h"
+#include "edge.h"
 #include "rntest.h"
 
-#define EDGE_LEN ((size_t)64 * 1024)
 #define OK "HTTP/1.1 200 OK\r\n"
 
 static struct rn__reply_head whole, parts;
-
-/* Room for len bytes whose end is the end of readable memory. Each call gives the same room. */
-static char *edge_alloc(size_t len)
-{
-    static char *edge;
-
-    if (edge == NULL) {
-        size_t page = (size_t)sysconf(_SC_PAGESIZE);
-        char *room = mmap(NULL, EDGE_LEN + page, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-        if (room == MAP_FAILED || mprotect(room + EDGE_LEN, page, PROT_NONE) != 0)
-            abort();
-        edge = room + EDGE_LEN;
-    }
-    return edge - len;
-}
-
-static const char *edge_copy(const char *bytes, size_t len)
-{
-    return len == 0 ? edge_alloc(0) : memcpy(edge_alloc(len), bytes, len);
-}
 
 static ssize_t parse_whole(const char *text, size_t len, size_t most)
 {
