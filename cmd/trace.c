@@ -1,31 +1,28 @@
 /*
  * trace.c - `runnel trace`: the system calls of any process, without stopping it
  *
- * A command is started before the runtime, by a plain fork; the child waits until it is a target of
- * the programs in the kernel, and they begin with its execve. The loop looks ten times a second
- * whether all has ended; nothing that is shown depends on when it looks.
+ * A command is started before the runtime, by a plain fork; the child waits until it is traced, and
+ * that begins with its execve. Calls are counted in the kernel (trace_bpf.c), or else, where that
+ * cannot be, by stopping at each (trace_ptrace.c).
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "trace.h"
-
-#define LOOK_NS (100 * RN_MILLISECOND)
 
 static const char help[] =
     "Usage: runnel trace [OPTION]... -p PID\n"
     "       runnel trace [OPTION]... [--] COMMAND [ARG]...\n"
     "\n"
     "Shows the system calls of any process, of all its threads, while it runs at full speed: they\n"
-    "are counted and timed in the kernel (BPF). Wants root, or CAP_BPF and CAP_PERFMON.\n"
+    "are counted and timed in the kernel (BPF). Wants root, or CAP_BPF and CAP_PERFMON. Without\n"
+    "that there are --summary and --latency, by ptrace, which slows the process down.\n"
     "\n"
     "  -S, --summary         what calls were made, how often, and how long they took (the "
     "default)\n"
@@ -40,6 +37,7 @@ static const char help[] =
     "  -e, --calls LIST      only these: read,write\n"
     "  -t, --seconds N       for so long (default: until Ctrl-C, or until they all have ended)\n"
     "  -j, --json            print JSON\n"
+    "      --ptrace          by ptrace, though BPF may be had\n"
     "  -h, --help            this text\n"
     "\n"
     "Exits as COMMAND does, if that has ended.\n";
@@ -90,152 +88,6 @@ static void end_command(struct trace *t)
     if (t->child != 0 && waitpid(t->child, &status, 0) == t->child)
         t->child_status = status;
     t->child = 0;
-}
-
-/* ---- the loop ---- */
-
-static bool all_ended(struct trace *t)
-{
-    if (t->child != 0 && waitpid(t->child, &t->child_status, WNOHANG) == t->child)
-        t->child = 0;
-    /* Of processes that were followed to, only the kernel's side knows. */
-    if (t->options.follow)
-        return t->child == 0 && trace_count_targets(t->kernel) == 0;
-    for (int i = 0; i < t->n_ends; i++) {
-        struct pollfd p = {.fd = t->ends[i], .events = POLLIN};
-
-        if (poll(&p, 1, 0) == 0)
-            return false;
-    }
-    return t->child == 0;
-}
-
-static int add_pid(struct trace *t, pid_t pid)
-{
-    int fd = (int)syscall(SYS_pidfd_open, pid, 0), r = fd < 0 ? -errno : 0;
-
-    if (r == 0) {
-        t->ends[t->n_ends++] = fd;
-        trace_symbols_read(t->symbols, pid);
-        r = trace_add_target(t->kernel, pid, TRACE_COUNTS);
-    }
-    if (r == -EINVAL)
-        cmd_error("trace: %d is a thread; give its process: ps -o pid= -L -q %d", (int)pid,
-                  (int)pid);
-    else if (r < 0)
-        cmd_error("trace: cannot trace process %d: %s", (int)pid, rn_strerror(r));
-    return r;
-}
-
-static int add_targets(struct trace *t)
-{
-    int r = 0;
-
-    for (int i = 0; r == 0 && i < t->options.n_pids; i++)
-        r = add_pid(t, t->options.pids[i]);
-    if (r == 0 && t->child != 0)
-        r = trace_add_target(t->kernel, t->child, TRACE_WAITS);
-    return r;
-}
-
-static void stop(int signo, void *arg)
-{
-    struct trace *t = arg;
-
-    if (t->child != 0)
-        kill(t->child, signo);
-    t->stopped = signo;
-}
-
-static void draw(struct trace *t)
-{
-    if (t->options.mode != TRACE_LATENCY || t->options.json || !isatty(STDOUT_FILENO) ||
-        rn_now() < t->next_draw)
-        return;
-    (void)trace_show_latency(t);
-    t->next_draw = rn_after(RN_SECOND);
-}
-
-static int show(struct trace *t)
-{
-    switch (t->options.mode) {
-    case TRACE_SUMMARY:
-        return trace_show_summary(t);
-    case TRACE_LATENCY:
-        return trace_show_latency(t);
-    case TRACE_CONNECTIONS:
-        return trace_show_conns(t);
-    case TRACE_SLOW: /* has been shown as it came */
-        break;
-    }
-    return 0;
-}
-
-static int watch(struct trace *t)
-{
-    int r = 0;
-
-    t->began = rn_now();
-    if (t->go >= 0 && write(t->go, "", 1) != 1)
-        return -errno;
-    trace_find_layouts(t);
-    if (t->options.n_pids > 0)
-        fputs("runnel: tracing, until Ctrl-C or the end\n", stderr);
-    while (r == 0 && t->stopped == 0 && !all_ended(t)) {
-        rn_time next = rn_after(LOOK_NS);
-
-        if (t->options.limit_ns != 0 && next > t->began + t->options.limit_ns)
-            next = t->began + t->options.limit_ns;
-        if (next <= rn_now())
-            break;
-        trace_find_layouts(t);
-        r = trace_take_events(t, next);
-        draw(t);
-    }
-    if (r == 0)
-        r = trace_take_events(t, rn_now());
-    t->ended = rn_now();
-    return r;
-}
-
-/* All has been attached: until it ends, and what there is to show then. */
-static int watch_and_show(struct trace *t)
-{
-    struct trace_server *server = NULL;
-    int r = 0;
-
-    if (t->options.prometheus != NULL)
-        r = trace_start_server(t, t->options.prometheus, &server);
-    if (r == 0)
-        r = watch(t);
-    if (server != NULL)
-        trace_stop_server(server);
-    if (r == 0)
-        r = show(t);
-    if (r < 0)
-        cmd_error("trace: %s", rn_strerror(r));
-    if (r == 0 && trace_lost(t->kernel) > 0)
-        cmd_error("trace: %llu calls or processes found no room and are not in it",
-                  (unsigned long long)trace_lost(t->kernel));
-    return r;
-}
-
-static int run(void *arg)
-{
-    struct trace *t = arg;
-    int r = trace_load(t);
-
-    if (r < 0)
-        return CMD_FAILED;
-    r = add_targets(t);
-    if (r == 0)
-        r = trace_attach(t);
-    if (r == 0 && (r = cmd_on_signal(stop, t)) == 0) {
-        r = watch_and_show(t);
-        cmd_end_signals();
-    }
-    trace_unload(t->kernel);
-    return r < 0 ? CMD_FAILED : CMD_OK;
 }
 
 /* ---- options ---- */
@@ -334,6 +186,9 @@ static bool parse_option(int c, struct trace_options *o)
     case 'j':
         o->json = true;
         return true;
+    case 'T':
+        o->ptrace = true;
+        return true;
     default:
         return false;
     }
@@ -341,19 +196,14 @@ static bool parse_option(int c, struct trace_options *o)
 
 static int parse(int argc, char **argv, struct trace_options *o)
 {
-    static const struct option longs[] = {{"summary", no_argument, NULL, 'S'},
-                                          {"latency", required_argument, NULL, 'l'},
-                                          {"slow", required_argument, NULL, 's'},
-                                          {"connections", no_argument, NULL, 'c'},
-                                          {"html", required_argument, NULL, 'H'},
-                                          {"prometheus", required_argument, NULL, 'P'},
-                                          {"calls", required_argument, NULL, 'e'},
-                                          {"pid", required_argument, NULL, 'p'},
-                                          {"follow", no_argument, NULL, 'f'},
-                                          {"seconds", required_argument, NULL, 't'},
-                                          {"json", no_argument, NULL, 'j'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {0}};
+    static const struct option longs[] = {
+        {"summary", no_argument, NULL, 'S'},     {"latency", required_argument, NULL, 'l'},
+        {"slow", required_argument, NULL, 's'},  {"connections", no_argument, NULL, 'c'},
+        {"html", required_argument, NULL, 'H'},  {"prometheus", required_argument, NULL, 'P'},
+        {"calls", required_argument, NULL, 'e'}, {"pid", required_argument, NULL, 'p'},
+        {"follow", no_argument, NULL, 'f'},      {"seconds", required_argument, NULL, 't'},
+        {"json", no_argument, NULL, 'j'},        {"ptrace", no_argument, NULL, 'T'},
+        {"help", no_argument, NULL, 'h'},        {0}};
     int c;
 
     /* "+": the command's options are its own. */
@@ -369,6 +219,10 @@ static int parse(int argc, char **argv, struct trace_options *o)
         o->command = &argv[optind];
     if (o->prometheus != NULL && o->mode != TRACE_SUMMARY) {
         cmd_error("trace: --prometheus goes with --summary");
+        return -EINVAL;
+    }
+    if (o->ptrace && !trace_ptrace_can(o)) {
+        cmd_error("trace: --ptrace goes with --summary and --latency");
         return -EINVAL;
     }
     if (o->command == NULL && o->n_pids == 0) {
@@ -401,15 +255,10 @@ int cmd_trace(int argc, char **argv)
         cmd_error("trace: cannot run %s: %s", t.options.command[0], rn_strerror(r));
         return CMD_FAILED;
     }
-    t.symbols = trace_symbols_new();
-    r = t.symbols == NULL ? -ENOMEM : rn_run(&(rn_run_options){.procs = 1}, run, &t);
-    if (r < 0)
-        cmd_error("cannot run: %s", rn_strerror(r));
-    for (int i = 0; i < t.n_ends; i++)
-        close(t.ends[i]);
+    if (!t.options.ptrace)
+        r = trace_by_bpf(&t);
+    if (t.options.ptrace || t.falls_back)
+        r = trace_by_ptrace(&t);
     end_command(&t);
-    free(t.conns);
-    if (t.symbols != NULL)
-        trace_symbols_free(t.symbols);
-    return exit_code(&t, r < 0 ? CMD_FAILED : r);
+    return exit_code(&t, r);
 }

@@ -1,9 +1,10 @@
 /*
  * trace.h - what the files of `runnel trace` share
  *
- * trace.c reads the options and runs the loop, trace_load.c brings the programs into the kernel and
- * takes them out, trace_call.c knows the calls' names and reads their figures; then there is a file
- * for each thing that can be shown. All of it runs in coroutines of one thread.
+ * trace.c reads the options, trace_bpf.c runs the loop, trace_load.c brings the programs into the
+ * kernel and takes them out; trace_ptrace.c does without them. trace_call.c knows the calls' names
+ * and their figures; then there is a file for each thing that can be shown. All of it runs on one
+ * thread, and but for trace_ptrace.c in coroutines.
  */
 #ifndef RN_CMD_TRACE_H
 #define RN_CMD_TRACE_H
@@ -28,7 +29,7 @@ struct trace_options {
     pid_t pids[TRACE_MAX_PIDS];
     int n_pids;
     char **command; /* NULL: none */
-    bool follow, json;
+    bool follow, json, ptrace;
     rn_time limit_ns; /* 0: none */
     bool some;        /* only those calls that are in only */
     bool only[TRACE_CALLS];
@@ -41,11 +42,17 @@ struct trace_options {
 struct trace_kernel; /* the loaded programs */
 struct trace_symbols;
 struct trace_server;
+struct trace_figures;
 
 struct trace {
     struct trace_options options;
     struct trace_kernel *kernel;
-    int ends[TRACE_MAX_PIDS]; /* a descriptor for each process, readable when it has ended */
+    /* One call's figures, from wherever they are counted; false where there are none. */
+    bool (*read_call)(struct trace *t, int nr, struct trace_figures *ret);
+    struct trace_figures *by_stops; /* by ptrace: of each call */
+    bool falls_back;                /* BPF cannot be had, and ptrace can do instead */
+    uint64_t lost;                  /* at the end: calls and processes that found no room */
+    int ends[TRACE_MAX_PIDS];       /* a descriptor for each process, readable when it has ended */
     int n_ends;
     pid_t child; /* runs the command; 0: none, or it was waited for */
     int go;      /* a byte written here, and the child executes the command */
@@ -65,6 +72,23 @@ struct trace_figures {
     uint64_t count, errors, total_ns, max_ns;
     struct rn__hist hist;
 };
+
+/* ---- trace_bpf.c ---- */
+
+/* Traces, and shows. What cannot be is told. Returns an exit code, CMD_FAILED also where
+ * t->falls_back has been set. */
+int trace_by_bpf(struct trace *t);
+
+/* ---- trace_ptrace.c ---- */
+
+/* Likewise. */
+int trace_by_ptrace(struct trace *t);
+
+/* Can what is wanted be done by ptrace? */
+bool trace_ptrace_can(const struct trace_options *o);
+
+/* That BPF cannot be had has been told: what is done instead, or why nothing. */
+void trace_fall_back(struct trace *t);
 
 /* ---- trace_load.c ---- */
 
@@ -108,16 +132,13 @@ int trace_call_number(const char *name);
  *   ret  the caller's to free; may be NULL where there are none
  * Returns how many; -ENOMEM.
  */
-int trace_read_figures(struct trace_kernel *kernel, struct trace_figures **ret);
+int trace_read_figures(struct trace *t, struct trace_figures **ret);
 
 /* What a call does to a connection: enum trace_kind, for the kernel's side. */
 void trace_fill_kinds(uint8_t kinds[static TRACE_CALLS]);
 
 /* No control bytes for the terminal, no quotes for JSON and HTML: in what others have named. */
 void trace_clean(char *text);
-
-/* One call's sum over all CPUs; false where there is none. */
-bool trace_read_call(struct trace_kernel *kernel, int nr, struct trace_figures *ret);
 
 /* The share of calls (0 < share <= 1) that took at most so long. */
 uint64_t trace_quantile(const struct trace_figures *f, double share);
@@ -129,8 +150,10 @@ const char *trace_span(uint64_t ns, char buf[static 16]);
 
 int trace_show_summary(struct trace *t);
 
-/* Once a second on a terminal, in place of what it drew before; and at the end. */
 int trace_show_latency(struct trace *t);
+
+/* The same, where that is wanted: once a second on a terminal, in place of what it drew before. */
+void trace_draw_latency(struct trace *t);
 
 /* A connection that has ended: shown, or kept for the timeline. */
 void trace_take_conn(struct trace *t, const struct trace_conn *c);

@@ -1,12 +1,11 @@
 /*
- * trace_call.c - system calls: their names, and their figures as the kernel side has counted them
+ * trace_call.c - system calls: their names, and their figures
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "trace.h"
-#include "trace_kernel.h"
 
 _Static_assert(sizeof(struct rn__hist) == sizeof((struct trace_call){0}.buckets),
                "bpf/trace.bpf.c counts into a struct rn__hist");
@@ -68,32 +67,6 @@ void trace_clean(char *text)
 
 /* ---- figures ---- */
 
-static void add_cpu(struct trace_figures *f, const struct trace_call *call)
-{
-    f->count += call->count;
-    f->errors += call->errors;
-    f->total_ns += call->total_ns;
-    if (call->max_ns > f->max_ns)
-        f->max_ns = call->max_ns;
-    for (int i = 0; i < TRACE_BUCKETS; i++)
-        f->hist.buckets[i] += call->buckets[i];
-}
-
-bool trace_read_call(struct trace_kernel *kernel, int nr, struct trace_figures *ret)
-{
-    struct trace_figures f = {.nr = nr};
-    uint32_t key = (uint32_t)nr;
-
-    if (bpf_map_lookup_elem(bpf_map__fd(kernel->bpf->maps.calls), &key, kernel->per_cpu) < 0)
-        return false;
-    for (int i = 0; i < kernel->n_cpus; i++)
-        add_cpu(&f, &kernel->per_cpu[i]);
-    if (f.count == 0)
-        return false;
-    *ret = f;
-    return true;
-}
-
 static int by_time(const void *a, const void *b)
 {
     const struct trace_figures *x = a, *y = b;
@@ -103,7 +76,7 @@ static int by_time(const void *a, const void *b)
     return x->nr - y->nr;
 }
 
-int trace_read_figures(struct trace_kernel *kernel, struct trace_figures **ret)
+int trace_read_figures(struct trace *t, struct trace_figures **ret)
 {
     struct trace_figures *all = NULL, one;
     int n = 0;
@@ -111,7 +84,7 @@ int trace_read_figures(struct trace_kernel *kernel, struct trace_figures **ret)
     for (int nr = 0; nr < TRACE_CALLS; nr++) {
         struct trace_figures *more;
 
-        if (!trace_read_call(kernel, nr, &one))
+        if (!t->read_call(t, nr, &one))
             continue;
         more = realloc(all, (size_t)(n + 1) * sizeof *all);
         if (more == NULL) {

@@ -75,7 +75,7 @@ int trace_show_latency(struct trace *t)
     char buf[24], mean[16], p50[16], p99[16], max[16];
     const char *name = trace_call_name(f.nr, buf);
 
-    (void)trace_read_call(t->kernel, f.nr, &f);
+    (void)t->read_call(t, f.nr, &f);
     if (t->options.json) {
         print_json(&f, name);
         return 0;
@@ -89,4 +89,13 @@ int trace_show_latency(struct trace *t)
     t->n_drawn = 1 + print_rows(&f);
     fflush(stdout);
     return 0;
+}
+
+void trace_draw_latency(struct trace *t)
+{
+    if (t->options.mode != TRACE_LATENCY || t->options.json || !isatty(STDOUT_FILENO) ||
+        rn_now() < t->next_draw)
+        return;
+    (void)trace_show_latency(t);
+    t->next_draw = rn_after(RN_SECOND);
 }

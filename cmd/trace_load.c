@@ -45,25 +45,14 @@ static uint64_t read_capabilities(void)
     return bits;
 }
 
-/* strace needs none of what is missing, but stops the process twice for each call. */
-static void name_strace(const struct trace_options *o)
-{
-    fputs("  without that, and slower: strace -c -f ", stderr);
-    if (o->command != NULL)
-        fprintf(stderr, "%s ...\n", o->command[0]);
-    else
-        fprintf(stderr, "-p %d\n", (int)o->pids[0]);
-}
-
 /* What is known to be missing, before anything is tried. */
-static int check_needs(const struct trace_options *o)
+static int check_needs(void)
 {
     uint64_t caps = read_capabilities(), both = 1ULL << CAP_BPF | 1ULL << CAP_PERFMON;
 
     if (access("/sys/kernel/btf/vmlinux", R_OK) < 0) {
         cmd_error("trace: this kernel does not describe its types: no /sys/kernel/btf/vmlinux\n"
                   "  use a kernel with CONFIG_DEBUG_INFO_BTF=y, as Debian's is since version 11");
-        name_strace(o);
         return -ENOENT;
     }
     if ((caps & both) != both && (caps & 1ULL << CAP_SYS_ADMIN) == 0) {
@@ -71,13 +60,12 @@ static int check_needs(const struct trace_options *o)
                   "  either: sudo runnel trace ...\n"
                   "  or, once: sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace=ep "
                   "\"$(command -v runnel)\"");
-        name_strace(o);
         return -EPERM;
     }
     return 0;
 }
 
-static void explain(const struct trace_options *o, const char *what, int r)
+static void explain(const char *what, int r)
 {
     cmd_error("trace: cannot %s: %s", what, strerror(-r));
     if (*complaint != '\0')
@@ -91,7 +79,6 @@ static void explain(const struct trace_options *o, const char *what, int r)
         fputs("  the kernel was built without these tracepoints: it wants CONFIG_FTRACE_SYSCALLS=y "
               "and CONFIG_BPF_EVENTS=y\n",
               stderr);
-    name_strace(o);
 }
 
 /* ---- loading ---- */
@@ -129,6 +116,34 @@ static void choose(struct trace_kernel *k, const struct trace_options *o)
     }
 }
 
+static void add_cpu(struct trace_figures *f, const struct trace_call *call)
+{
+    f->count += call->count;
+    f->errors += call->errors;
+    f->total_ns += call->total_ns;
+    if (call->max_ns > f->max_ns)
+        f->max_ns = call->max_ns;
+    for (int i = 0; i < TRACE_BUCKETS; i++)
+        f->hist.buckets[i] += call->buckets[i];
+}
+
+/* The sum over all CPUs. */
+static bool read_call(struct trace *t, int nr, struct trace_figures *ret)
+{
+    struct trace_kernel *kernel = t->kernel;
+    struct trace_figures f = {.nr = nr};
+    uint32_t key = (uint32_t)nr;
+
+    if (bpf_map_lookup_elem(bpf_map__fd(kernel->bpf->maps.calls), &key, kernel->per_cpu) < 0)
+        return false;
+    for (int i = 0; i < kernel->n_cpus; i++)
+        add_cpu(&f, &kernel->per_cpu[i]);
+    if (f.count == 0)
+        return false;
+    *ret = f;
+    return true;
+}
+
 static int take_event(void *t, void *event, size_t len)
 {
     (void)len;
@@ -140,10 +155,12 @@ int trace_load(struct trace *t)
 {
     const struct trace_options *options = &t->options;
     struct trace_kernel *k;
-    int r = check_needs(options);
+    int r = check_needs();
 
-    if (r < 0)
+    if (r < 0) {
+        trace_fall_back(t);
         return r;
+    }
     libbpf_set_print(keep_complaint);
     k = calloc(1, sizeof *k);
     if (k == NULL)
@@ -164,11 +181,13 @@ int trace_load(struct trace *t)
         r = k->ring == NULL ? -errno : 0;
     }
     if (r < 0) {
-        explain(options, "load its programs into the kernel", r);
+        explain("load its programs into the kernel", r);
+        trace_fall_back(t);
         trace_unload(k);
         return r;
     }
     t->kernel = k;
+    t->read_call = read_call;
     return 0;
 }
 
@@ -191,8 +210,10 @@ int trace_attach(struct trace *t)
 {
     int r = trace_bpf__attach(t->kernel->bpf);
 
-    if (r < 0)
-        explain(&t->options, "attach to the system calls", r);
+    if (r < 0) {
+        explain("attach to the system calls", r);
+        trace_fall_back(t);
+    }
     return r;
 }
 

@@ -59,7 +59,7 @@ static void answer(rn_http_response *w, rn_http_request *r, void *arg)
         rn_http_error(w, 404, NULL);
         return;
     }
-    n = trace_read_figures(t->kernel, &all);
+    n = trace_read_figures(t, &all);
     if (n < 0) {
         rn_http_error(w, 500, rn_strerror(n));
         return;

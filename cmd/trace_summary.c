@@ -38,9 +38,10 @@ static void print_json(const struct trace *t, const struct trace_figures *all, i
 {
     char name[24];
 
-    printf("{\"seconds\": %.6f, \"count\": %" PRIu64 ", \"errors\": %" PRIu64 ", \"lost\": %" PRIu64
-           ", \"calls\": [",
-           (double)(t->ended - t->began) / 1e9, sum->count, sum->errors, trace_lost(t->kernel));
+    printf("{\"seconds\": %.6f, \"by\": \"%s\", \"count\": %" PRIu64 ", \"errors\": %" PRIu64
+           ", \"lost\": %" PRIu64 ", \"calls\": [",
+           (double)(t->ended - t->began) / 1e9, t->by_stops != NULL ? "ptrace" : "bpf", sum->count,
+           sum->errors, t->lost);
     for (int i = 0; i < n; i++) {
         const struct trace_figures *f = &all[i];
 
@@ -57,7 +58,7 @@ static void print_json(const struct trace *t, const struct trace_figures *all, i
 int trace_show_summary(struct trace *t)
 {
     struct trace_figures *all, sum = {0};
-    int n = trace_read_figures(t->kernel, &all);
+    int n = trace_read_figures(t, &all);
 
     if (n < 0)
         return n;

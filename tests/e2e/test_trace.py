@@ -14,76 +14,20 @@ import urllib.request
 
 from e2e import (Program, RESET, RUNNEL, SANITIZED, Skip, free_port, main, read_all, read_exactly,
                  until)
-
-TRACE = [RUNNEL, "trace"]
-
-
-def trace(*argv, ok=True, **more):
-    p = subprocess.run([*TRACE, *argv], capture_output=True, text=True, timeout=20, check=False, **more)
-    assert not ok or p.returncode == 0, p
-    return p
-
-
-def need_bpf():
-    p = trace("true", ok=False)
-    if p.returncode:
-        raise Skip(p.stderr.splitlines()[0])
-
-
-def counts_of(figures):
-    return {c["name"]: (c["count"], c["errors"]) for c in figures["calls"]}
-
-
-def strace_counts(*argv):
-    """What strace -c says: {call: (count, errors)}."""
-    if shutil.which("strace") is None:
-        raise Skip("no strace")
-    with tempfile.NamedTemporaryFile("r") as f:
-        subprocess.run(["strace", "-c", "-o", f.name, *argv], capture_output=True, timeout=20,
-                       check=False)
-        rows = [line.split() for line in f if re.match(r" *\d", line) and "total" not in line]
-    return {r[-1]: (int(r[3]), int(r[4]) if len(r) == 6 else 0) for r in rows}
-
-
-class Tracer:
-    """A trace of a running process; end() ends it as Ctrl-C does, and gives its JSON."""
-
-    def __init__(self, pid, *argv, first="tracing"):
-        self.process = subprocess.Popen([*TRACE, "--json", "-p", str(pid), *argv], text=True,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        line = self.process.stderr.readline()
-        assert first in line, line
-        while "tracing" not in line:
-            line = self.process.stderr.readline()
-            assert line != ""
-
-    def end(self):
-        return json.loads(self.end_text())
-
-    def end_lines(self):
-        return [json.loads(line) for line in self.end_text().splitlines()]
-
-    def end_text(self):
-        self.process.send_signal(signal.SIGINT)
-        out, err = self.process.communicate(timeout=20)
-        assert self.process.returncode == 0 and err == "", (self.process.returncode, err)
-        return out
-
+from tracing import TRACE, Tracer, counts_of, n_sockets, need_bpf, settle, strace_counts, trace
 
 def test_wrong_calls_are_told_and_exit_with_2():
-    if "built without" in trace("true", ok=False).stderr:
-        raise Skip("built without it")
     for argv in ([], ["-p", "x"], ["-p", "0"], ["--seconds", "0", "true"], ["--nonsense", "true"], ["--slow", "10", "true"], ["--slow", "0ms", "true"],
                  ["--latency", "nonsense", "true"], ["--latency", "", "true"], ["--calls", "read,x", "true"],
-                 ["--slow", "1ms", "--prometheus", ":0", "true"]):
+                 ["--slow", "1ms", "--prometheus", ":0", "true"], ["--ptrace", "--slow", "1ms", "true"],
+                 ["--ptrace", "-c", "true"], ["--ptrace", "--prometheus", ":0", "true"]):
         p = trace(*argv, ok=False)
         assert p.returncode == 2 and p.stdout == "" and p.stderr != "", (argv, p)
     assert "Usage: runnel trace" in trace("--help").stdout
 
 
 def test_what_is_missing_is_told_with_what_to_do():
-    if "built without" in trace("true", ok=False).stderr:
-        raise Skip("built without it")
+    need_bpf()
     if os.geteuid() != 0:
         raise Skip("not root")
     for wrap, says in ((["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--reuid=65534"],
@@ -95,10 +39,13 @@ def test_what_is_missing_is_told_with_what_to_do():
             copy = shutil.copy(RUNNEL, folder)  # the build directory may be closed to others
             if subprocess.run([*wrap, "true"], check=False).returncode:
                 raise Skip(f"no {wrap[0]}")
-            p = subprocess.run([*wrap, copy, "trace", "true"], capture_output=True, text=True,
-                               timeout=20, check=False)
-        assert p.returncode == 1 and p.stdout == "", p
-        assert says in p.stderr and "strace -c -f true" in p.stderr, p.stderr
+            done, refused = (subprocess.run([*wrap, copy, "trace", *argv, "true"], capture_output=True,
+                                            text=True, timeout=20, check=False)
+                             for argv in (["--json"], ["--slow", "10ms"]))
+        assert done.returncode == 0 and "by ptrace" in done.stderr and says in done.stderr, done
+        assert counts_of(json.loads(done.stdout))["execve"] == (1, 0), done
+        assert refused.returncode == 1 and refused.stdout == "" and says in refused.stderr, refused
+        assert "there are only --summary and --latency" in refused.stderr, refused
 
 
 def test_counts_are_those_of_strace():
@@ -135,6 +82,7 @@ def test_figures_agree_with_one_another():
 def test_a_running_server_of_many_threads_is_counted():
     need_bpf()
     with Program(RUNNEL, "echo", "--procs", "4", "127.0.0.1:PORT") as s:
+        before = settle(s)
         tracer = Tracer(s.process.pid)
         n_conns, n_messages = 8, 50
         for _ in range(n_conns):
@@ -142,7 +90,7 @@ def test_a_running_server_of_many_threads_is_counted():
                 for _ in range(n_messages):
                     c.sendall(b"hello")
                     assert read_exactly(c, 5) == b"hello"
-        until(lambda: len(os.listdir(f"/proc/{s.process.pid}/fd")) < 30, "it closes nothing")
+        until(lambda: n_sockets(s.process.pid) <= before, "it closes nothing")
         counts = counts_of(tracer.end())
         writes = sum(counts.get(name, (0, 0))[0] for name in ("write", "sendto", "sendmsg"))
         reads = sum(counts.get(name, (0, 0))[0] for name in ("read", "recvfrom", "recvmsg"))
@@ -292,12 +240,6 @@ def test_counts_are_those_of_perf():
     for name in ("read", "write", "openat", "close", "dup2"):
         # perf begins a moment later, and may lose an event; strace, above, must agree to the call.
         assert 0 <= mine[name][0] - theirs[name] <= 2, (name, mine, theirs)
-
-
-def n_sockets(pid):
-    folder = f"/proc/{pid}/fd"
-    links = [os.path.join(folder, fd) for fd in os.listdir(folder)]
-    return sum(os.path.lexists(fd) and os.readlink(fd).startswith("socket:") for fd in links)
 
 
 def test_the_life_of_a_connection_is_told():

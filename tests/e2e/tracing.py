@@ -1,0 +1,80 @@
+"""tracing.py - what the tests of `runnel trace` share: running it, and strace's figures beside its."""
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+
+from e2e import RUNNEL, Skip, until
+
+TRACE = [RUNNEL, "trace"]
+
+
+def trace(*argv, ok=True, **more):
+    p = subprocess.run([*TRACE, *argv], capture_output=True, text=True, timeout=20, check=False, **more)
+    assert not ok or p.returncode == 0, p
+    return p
+
+
+def need_bpf():
+    p = trace("true")
+    if "by ptrace" in p.stderr:
+        raise Skip(p.stderr.splitlines()[0])
+
+
+def counts_of(figures):
+    return {c["name"]: (c["count"], c["errors"]) for c in figures["calls"]}
+
+
+def strace_counts(*argv):
+    """What strace -c says: {call: (count, errors)}."""
+    if shutil.which("strace") is None:
+        raise Skip("no strace")
+    with tempfile.NamedTemporaryFile("r") as f:
+        subprocess.run(["strace", "-c", "-o", f.name, *argv], capture_output=True, timeout=20,
+                       check=False)
+        rows = [line.split() for line in f if re.match(r" *\d", line) and "total" not in line]
+    return {r[-1]: (int(r[3]), int(r[4]) if len(r) == 6 else 0) for r in rows}
+
+
+class Tracer:
+    """A trace of a running process; end() ends it as Ctrl-C does, and gives its JSON."""
+
+    def __init__(self, pid, *argv, first="tracing"):
+        self.process = subprocess.Popen([*TRACE, "--json", "-p", str(pid), *argv], text=True,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        line = self.process.stderr.readline()
+        assert first in line, line + self.process.stderr.read()
+        while "tracing" not in line:
+            line = self.process.stderr.readline()
+            assert line != ""
+
+    def end(self):
+        return json.loads(self.end_text())
+
+    def end_lines(self):
+        return [json.loads(line) for line in self.end_text().splitlines()]
+
+    def end_text(self):
+        self.process.send_signal(signal.SIGINT)
+        out, err = self.process.communicate(timeout=20)
+        assert self.process.returncode == 0 and err == "", (self.process.returncode, err)
+        return out
+
+
+def n_sockets(pid):
+    folder = f"/proc/{pid}/fd"
+    links = [os.path.join(folder, fd) for fd in os.listdir(folder)]
+    return sum(os.path.lexists(fd) and os.readlink(fd).startswith("socket:") for fd in links)
+
+
+def settle(echo):
+    """Until nothing is under way in an echo server, not even the connection that has found it: what
+    comes after that one has been answered, and both are closed. How many sockets are left."""
+    with echo.connect() as c:
+        c.sendall(b"x")
+        assert c.recv(1) == b"x"
+    until(lambda: n_sockets(echo.process.pid) == 1, "it closes nothing")
+    return 1
