@@ -12,9 +12,13 @@ import time
 import urllib.error
 import urllib.request
 
-from e2e import (Program, RESET, RUNNEL, SANITIZED, Skip, free_port, main, read_all, read_exactly,
-                 until)
+from e2e import (GET, Program, RESET, RUNNEL, SANITIZED, Serve, Skip, free_port, main, read_all,
+                 read_exactly, read_response, until)
 from tracing import TRACE, Tracer, counts_of, n_sockets, need_bpf, settle, strace_counts, trace
+# Names of runnel's own counters that are not the kernel's.
+OTHER_NAMES = {"recv": "recvfrom", "send": "sendto", "eventfd_write": "write", "fstatat": "newfstatat",
+               "prlimit": "prlimit64"}
+
 
 def test_wrong_calls_are_told_and_exit_with_2():
     for argv in ([], ["-p", "x"], ["-p", "0"], ["--seconds", "0", "true"], ["--nonsense", "true"], ["--slow", "10", "true"], ["--slow", "0ms", "true"],
@@ -372,6 +376,39 @@ def test_the_bpftrace_lines_of_the_guide_work():
         for line, p in zip(lines, tracers):
             out, err = p.communicate(timeout=20)
             assert p.returncode == 0 and re.search(r"@|->", out), (line, out, err)
+
+
+def test_counts_are_those_that_runnel_counts_itself():
+    need_bpf()
+    admin = free_port()
+    with Serve("--admin", f"127.0.0.1:{admin}", "--procs", "2") as s:
+        def own():
+            with urllib.request.urlopen(f"http://127.0.0.1:{admin}/debug/stats.json", timeout=20) as answer:
+                calls = json.load(answer)["total"]["calls"]
+            return {OTHER_NAMES.get(c["name"], c["name"]): (c["calls"], c["errors"] + c["again"]) for c in calls}
+
+        own()  # starts the thread that takes the figures
+        tracer = Tracer(s.process.pid)
+        first = own()
+        for i in range(5):
+            with s.connect() as c:
+                for path in [b"", b"style.css", b"none"] * 10 + [b"big.bin"] * (i == 4):
+                    c.sendall(GET % path)
+                    read_response(c)
+        until(lambda: n_sockets(s.process.pid) == 2, "it closes nothing")
+        second = own()
+        traced = counts_of(tracer.end())
+    more = {n: tuple(a - b for a, b in zip(second[n], first.get(n, (0, 0)))) for n in second}
+    # What only files cause is the same to the call, errors and EAGAIN too.
+    for name in ("sendfile", "preadv2", "openat2"):
+        assert more[name] == traced[name] and more[name][0] > 0, (name, more, traced)
+    assert more["sendfile"][1] > 0 and more["openat2"][1] > 0, more
+    # Of the rest the trace has what the two requests for the figures did outside of the figures.
+    for name, least in (("recvfrom", 150), ("sendto", 150), ("accept4", 5), ("close", 5), ("epoll_ctl", 5)):
+        assert more[name][0] >= least and 0 <= traced[name][0] - more[name][0] <= 10, (name, more, traced)
+    # A wait that began before the trace is in the figures only; each thread has one at most.
+    mine, its = (sum(counts.get(n, (0, 0))[0] for n in ("epoll_wait", "epoll_pwait2")) for counts in (more, traced))
+    assert mine >= 20 and -2 <= its - mine <= 10, (more, traced)
 
 
 main(globals())
