@@ -136,6 +136,14 @@ typedef struct rn_stats_http {
     rn_stats_slow slow[RN_STATS_SLOW]; /* slowest first */
 } rn_stats_http;
 
+/* A system call that took long. */
+typedef struct rn_stats_slow_call {
+    const char *name; /* as rn_stats_call.name */
+    int proc;         /* whose: P 1, 2...; 0: of a thread that is no P */
+    rn_time ago_ns;   /* since it ended */
+    rn_time took_ns;  /* from its begin to its end */
+} rn_stats_slow_call;
+
 /* A snapshot: made by the library only, so that it can grow. */
 typedef struct rn_stats {
     rn_time at;                 /* rn_now when it was taken */
@@ -161,9 +169,12 @@ typedef struct rn_stats {
     int64_t listen_overflows;   /* see rn_listener_stats.system_overflows; -1: not told */
     int64_t listen_drops;       /* see rn_listener_stats.system_drops; -1: not told */
     int n_listeners;            /* open now */
-    const rn_stats_listener *listeners; /* these */
-    int n_http;                         /* rn_http_stats there are */
-    const rn_stats_http *http;          /* what each has counted */
+    const rn_stats_listener *listeners;   /* these */
+    int n_slow_calls;                     /* of the last minute, at most RN_STATS_SLOW */
+    const rn_stats_slow_call *slow_calls; /* slowest first, of the sampled ones; not those in which
+                                           * a P waits for events */
+    int n_http;                           /* rn_http_stats there are */
+    const rn_stats_http *http;            /* what each has counted */
 } rn_stats;
 
 /*

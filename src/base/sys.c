@@ -194,11 +194,16 @@ static __attribute__((noinline)) void count_failure(struct rn__sys_block *b, enu
     }
 }
 
-static __attribute__((noinline, cold)) void add_sample(const struct rn__sys_block *b,
-                                                       struct rn__sys_stat *s, uint64_t ns)
+static __attribute__((noinline, cold)) void add_sample(struct rn__sys_block *b,
+                                                       enum rn__sys_row row, rn_time start)
 {
-    rn__hist_add(&s->latency, ns);
-    bump(b, &s->sampled_ns, ns);
+    struct rn__sys_stat *s = &b->rows[row];
+    rn_time now = rn_now(), took = now - start;
+
+    rn__hist_add(&s->latency, (uint64_t)took);
+    bump(b, &s->sampled_ns, (uint64_t)took);
+    if (rn__slowest_wants(&b->slowest, now, took))
+        rn__sys_add_slow(b, row, now, took);
 }
 
 static inline struct rn__sys_block *block_of_thread(void)
@@ -221,7 +226,7 @@ static inline void finish(struct rn__sys_block *b, enum rn__sys_row row, long r,
     struct rn__sys_stat *s = &b->rows[row];
 
     if (RN_UNLIKELY(start != 0))
-        add_sample(b, s, (uint64_t)(rn_now() - start));
+        add_sample(b, row, start);
     if (RN_UNLIKELY(r < 0))
         count_failure(b, row, r);
     else if (kinds[row].bytes)

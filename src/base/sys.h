@@ -25,6 +25,7 @@
 
 #include "base/base.h"
 #include "base/hist.h"
+#include "base/slowest.h"
 
 /* X(name, retries EINTR, result is a count of bytes) */
 #define RN__SYS_ROWS(X)                                                                            \
@@ -121,12 +122,26 @@ struct rn__sys_stat {
 struct rn__sys_block {
     bool shared; /* [C] more than one thread writes */
     struct rn__sys_stat rows[RN__SYS_COUNT];
+    struct rn__slowest slowest; /* of the sampled calls, but for those that wait by intent */
+    enum rn__sys_row slow_rows[RN__SLOWEST]; /* [L] of slowcall.c */
+};
+
+/* One of these. */
+struct rn__sys_slow {
+    enum rn__sys_row row;
+    rn_time at, took; /* when it ended; how long it was */
 };
 
 /* The calling thread's block from now on; NULL goes back to the shared one. The block must outlive
  * its use; base neither allocates nor frees it. */
 void rn__sys_use_block(struct rn__sys_block *block);
 struct rn__sys_block *rn__sys_shared_block(void);
+
+/* Notes a call, unless it is one that waits for events; the slowest are kept. */
+void rn__sys_add_slow(struct rn__sys_block *block, enum rn__sys_row row, rn_time now, rn_time took);
+
+/* The slowest of the last minute, in no order; how many. */
+int rn__sys_slowest(const struct rn__sys_block *block, struct rn__sys_slow ret[static RN__SLOWEST]);
 
 const char *rn__sys_name(enum rn__sys_row row);
 int rn__sys_row_by_name(const char *name); /* -1 where there is none */

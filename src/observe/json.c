@@ -129,6 +129,16 @@ static void put_slow(struct rn__text *t, const rn_stats_slow *s)
     close_with(t, "},");
 }
 
+static void put_slow_call(struct rn__text *t, const rn_stats_slow_call *c)
+{
+    rn__text_put(t, "{");
+    put_text(t, "name", c->name);
+    put_signed(t, "proc", c->proc);
+    put_signed(t, "ago_ns", c->ago_ns);
+    put_signed(t, "took_ns", c->took_ns);
+    close_with(t, "},");
+}
+
 static void put_http(struct rn__text *t, const rn_stats_http *h)
 {
     rn__text_put(t, "{");
@@ -196,6 +206,9 @@ int rn_stats_json(const rn_stats *stats, char **ret)
     rn__text_put(&t, "\"procs\":[");
     for (int i = 0; i < stats->n_procs; i++)
         put_proc(&t, &stats->procs[i], stats->n_calls, false);
+    close_with(&t, "],\"slow_calls\":[");
+    for (int i = 0; i < stats->n_slow_calls; i++)
+        put_slow_call(&t, &stats->slow_calls[i]);
     close_with(&t, "],\"http\":[");
     for (int i = 0; i < stats->n_http; i++)
         put_http(&t, &stats->http[i]);

@@ -12,15 +12,16 @@
 #include "base/hist.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "base/slowest.h"
 #include "observe/times.h"
 #include <runnel/admin.h>
 #include <runnel/task.h>
 
 #define STATUSES 600
-#define SLOW_TIME (60 * RN_SECOND) /* a slow one is forgotten after that */
+
+_Static_assert(RN_STATS_SLOW == RN__SLOWEST, "a place for each of the slowest");
 
 struct slow {
-    rn_time at, took;
     int status;
     char what[sizeof((rn_stats_slow *)0)->what];
 };
@@ -28,12 +29,11 @@ struct slow {
 struct place { /* of one P */
     _Alignas(RN_CACHE_LINE) _Atomic uint64_t failed;
     _Atomic uint64_t bytes, sum_ns;
-    rn_time floor;       /* [P] what takes longer gets into the table */
-    rn_time floor_until; /* [P] when the oldest there is to be forgotten */
     _Atomic uint64_t status[STATUSES];
     struct rn__hist took;
+    struct rn__slowest slowest;
     pthread_mutex_t lock;
-    struct slow slow[RN_STATS_SLOW]; /* [L] at 0: free */
+    struct slow slow[RN_STATS_SLOW]; /* [L] */
 };
 
 struct rn_http_stats {
@@ -94,34 +94,22 @@ static void add(_Atomic uint64_t *counter, uint64_t by)
                           memory_order_relaxed);
 }
 
-/* Into the place of one that is forgotten, or of the fastest. */
 static __attribute__((noinline, cold)) void add_slow(struct place *p, const rn_http_done *done,
                                                      rn_time now, rn_time took)
 {
-    struct slow *into = &p->slow[0];
+    int i;
 
     pthread_mutex_lock(&p->lock);
-    for (int i = 0; i < RN_STATS_SLOW; i++) {
-        struct slow *s = &p->slow[i];
+    i = rn__slowest_put(&p->slowest, now, took);
+    if (i >= 0) {
+        struct slow *into = &p->slow[i];
 
-        if (s->at < now - SLOW_TIME)
-            *s = (struct slow){0};
-        if (s->took < into->took)
-            into = s;
-    }
-    *into = (struct slow){.at = now, .took = took, .status = done->status};
-    if (done->request == NULL)
-        (void)snprintf(into->what, sizeof into->what, "(not understood)");
-    else
-        (void)snprintf(into->what, sizeof into->what, "%s %s", rn_http_get_method(done->request),
-                       rn_http_get_target(done->request));
-    p->floor = took;
-    p->floor_until = now + SLOW_TIME;
-    for (int i = 0; i < RN_STATS_SLOW; i++) {
-        if (p->slow[i].took < p->floor)
-            p->floor = p->slow[i].took;
-        if (p->slow[i].at != 0 && p->slow[i].at + SLOW_TIME < p->floor_until)
-            p->floor_until = p->slow[i].at + SLOW_TIME;
+        into->status = done->status;
+        if (done->request == NULL)
+            (void)snprintf(into->what, sizeof into->what, "(not understood)");
+        else
+            (void)snprintf(into->what, sizeof into->what, "%s %s",
+                           rn_http_get_method(done->request), rn_http_get_target(done->request));
     }
     pthread_mutex_unlock(&p->lock);
 }
@@ -138,26 +126,26 @@ void rn_http_stats_done(const rn_http_done *done, void *stats)
     add(&p->bytes, done->body_bytes);
     add(&p->sum_ns, (uint64_t)took);
     rn__hist_add(&p->took, (uint64_t)took);
-    if (RN_UNLIKELY(took > p->floor || now > p->floor_until))
+    if (RN_UNLIKELY(rn__slowest_wants(&p->slowest, now, took)))
         add_slow(p, done, now, took);
 }
 
 /* ---- reading ---- */
 
 /* Slowest first; there is room for RN_STATS_SLOW. */
-static void insert_slow(rn_stats_http *h, const struct slow *s, rn_time now)
+static void insert_slow(rn_stats_http *h, const struct slow *s, rn_time ago, rn_time took)
 {
     int i = h->n_slow;
 
     if (i == RN_STATS_SLOW) {
-        if (s->took <= h->slow[--i].took_ns)
+        if (took <= h->slow[--i].took_ns)
             return;
     } else {
         h->n_slow++;
     }
-    for (; i > 0 && h->slow[i - 1].took_ns < s->took; i--)
+    for (; i > 0 && h->slow[i - 1].took_ns < took; i--)
         h->slow[i] = h->slow[i - 1];
-    h->slow[i] = (rn_stats_slow){.ago_ns = now - s->at, .took_ns = s->took, .status = s->status};
+    h->slow[i] = (rn_stats_slow){.ago_ns = ago, .took_ns = took, .status = s->status};
     memcpy(h->slow[i].what, s->what, sizeof h->slow[i].what);
 }
 
@@ -173,8 +161,8 @@ static void read_place(rn_stats_http *h, struct place *p, rn_time now)
     h->bytes += atomic_load_explicit(&p->bytes, memory_order_relaxed);
     pthread_mutex_lock(&p->lock);
     for (int i = 0; i < RN_STATS_SLOW; i++)
-        if (p->slow[i].at != 0 && p->slow[i].at >= now - SLOW_TIME)
-            insert_slow(h, &p->slow[i], now);
+        if (rn__slowest_has(&p->slowest, i, now))
+            insert_slow(h, &p->slow[i], now - p->slowest.of[i].at, p->slowest.of[i].took);
     pthread_mutex_unlock(&p->lock);
 }
 

@@ -1,7 +1,7 @@
 /*
  * snapshot.c - everything that is counted, added up
  *
- * A snapshot owns five arrays, none of them by the hooks of a runtime, which it may outlive.
+ * A snapshot owns six arrays, none of them by the hooks of a runtime, which it may outlive.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +23,7 @@ struct arrays {
     rn_stats_call *calls; /* of the total, then of each P */
     rn_stats_wait *waits;
     rn_stats_listener *listeners;
+    rn_stats_slow_call *slow;
     rn_stats_http *http;
 };
 
@@ -69,7 +70,43 @@ static void fill_call(rn_stats_call *c, enum rn__sys_row row,
     rn__times_fill(&c->times, &h, sum_ns);
 }
 
-static int fill_calls(rn_stats *s, rn_stats_call *calls)
+/* Slowest first; there is room for RN_STATS_SLOW. */
+static void add_slow_call(rn_stats *s, rn_stats_slow_call *slow, rn_stats_slow_call one)
+{
+    int i = s->n_slow_calls;
+
+    if (i == RN_STATS_SLOW) {
+        if (one.took_ns <= slow[--i].took_ns)
+            return;
+    } else {
+        s->n_slow_calls++;
+    }
+    for (; i > 0 && slow[i - 1].took_ns < one.took_ns; i--)
+        slow[i] = slow[i - 1];
+    slow[i] = one;
+}
+
+static void fill_slow_calls(rn_stats *s, rn_stats_slow_call *slow,
+                            const struct rn__sys_block *const *blocks)
+{
+    struct rn__sys_slow found[RN__SLOWEST];
+
+    for (int i = 0; i <= s->n_procs; i++) {
+        int n = rn__sys_slowest(blocks[i], found);
+
+        for (int k = 0; k < n; k++) {
+            rn_time ago = s->at - found[k].at; /* it may have ended since */
+
+            add_slow_call(s, slow,
+                          (rn_stats_slow_call){.name = rn__sys_name(found[k].row),
+                                               .proc = i < s->n_procs ? i + 1 : 0,
+                                               .ago_ns = ago > 0 ? ago : 0,
+                                               .took_ns = found[k].took});
+        }
+    }
+}
+
+static int fill_calls(rn_stats *s, const struct arrays *a)
 {
     const struct rn__sys_block **blocks = rn__malloc_lasting(((size_t)s->n_procs + 1) *
                                                              sizeof(const struct rn__sys_block *));
@@ -80,10 +117,12 @@ static int fill_calls(rn_stats *s, rn_stats_call *calls)
         blocks[i] = rn__stats_calls(i);
     blocks[s->n_procs] = rn__sys_shared_block();
     for (int row = 0; row < RN__SYS_COUNT; row++) {
-        fill_call(&calls[row], (enum rn__sys_row)row, blocks, s->n_procs + 1);
+        fill_call(&a->calls[row], (enum rn__sys_row)row, blocks, s->n_procs + 1);
         for (int i = 0; i < s->n_procs; i++)
-            fill_call(&calls[(i + 1) * RN__SYS_COUNT + row], (enum rn__sys_row)row, &blocks[i], 1);
+            fill_call(&a->calls[(i + 1) * RN__SYS_COUNT + row], (enum rn__sys_row)row, &blocks[i],
+                      1);
     }
+    fill_slow_calls(s, a->slow, blocks);
     rn__free_lasting(blocks);
     return 0;
 }
@@ -253,10 +292,12 @@ static int fill(rn_stats *s, struct arrays *a)
     a->procs = zeroed(n, sizeof *a->procs);
     a->calls = zeroed((n + 1) * RN__SYS_COUNT, sizeof *a->calls);
     a->waits = zeroed(WAITS_MOST, sizeof *a->waits);
+    a->slow = zeroed(RN_STATS_SLOW, sizeof *a->slow);
     a->http = zeroed((size_t)n_http, sizeof *a->http);
-    if (a->procs == NULL || a->calls == NULL || a->waits == NULL || a->http == NULL)
+    if (a->procs == NULL || a->calls == NULL || a->waits == NULL || a->slow == NULL ||
+        a->http == NULL)
         return -ENOMEM;
-    r = fill_calls(s, a->calls);
+    r = fill_calls(s, a);
     if (r == 0)
         r = fill_listeners(s, a);
     if (r < 0)
@@ -289,6 +330,7 @@ int rn_stats_get(rn_stats **ret)
     s->total.calls = a.calls;
     s->waits = a.waits;
     s->listeners = a.listeners;
+    s->slow_calls = a.slow;
     s->http = a.http;
     if (r < 0)
         rn_stats_free(s);
@@ -305,6 +347,7 @@ void rn_stats_free(rn_stats *stats)
     rn__free_lasting((void *)(uintptr_t)stats->total.calls);
     rn__free_lasting((void *)(uintptr_t)stats->waits);
     rn__free_lasting((void *)(uintptr_t)stats->listeners);
+    rn__free_lasting((void *)(uintptr_t)stats->slow_calls);
     rn__free_lasting((void *)(uintptr_t)stats->http);
     rn__free_lasting(stats);
 }

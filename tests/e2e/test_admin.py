@@ -212,6 +212,8 @@ def test_the_dashboard_moves_in_a_browser():
         assert any(re.match(r"Requests per second, by status\. 2xx [\d.]+", x) for x in labels), labels
         assert len(re.findall(r'<path d="M[^"]+L', dom)) > 10, "no lines are drawn"
         assert re.search(r'<th scope="row">recv</th><td>[1-9]', dom), "no calls in the table"
+        slow = re.search(r'<table id="slow-calls".*?</table>', dom, re.S)[0]
+        assert len(re.findall(r'<th scope="row">\w+</th><td>[\d.]+ [nµm]?s</td>', slow)) == 8, slow
         assert "GET /" in dom and re.search(r'<th scope="row">accept</th>', dom)
 
 

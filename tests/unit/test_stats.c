@@ -440,6 +440,47 @@ RN_TEST(text_grows_and_escapes)
     rn_stats_text_free(text);
 }
 
+static void *take_long(void *fd)
+{
+    char byte;
+
+    CHECK_EQ(rn__sys_recv(*(int *)fd, &byte, 1, 0), -EAGAIN);
+    return NULL;
+}
+
+/* Of Ps, and of threads that are none. */
+RN_CORO_TEST_ON(the_slowest_calls_are_told, 1)
+{
+    struct timeval limit = {.tv_usec = 50000};
+    pthread_t thread;
+    rn_stats *s;
+    char *text;
+    int fds[2], n = 0;
+
+    CHECK_OK(rn__sys_socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
+    CHECK_OK(rn__sys_setsockopt(fds[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit));
+    take_long(fds);
+    CHECK_EQ(pthread_create(&thread, NULL, take_long, fds), 0);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    s = take();
+    CHECK(s->n_slow_calls >= 2 && s->n_slow_calls <= RN_STATS_SLOW);
+    for (int i = 0; i < s->n_slow_calls; i++) {
+        const rn_stats_slow_call *c = &s->slow_calls[i];
+
+        CHECK(c->ago_ns >= 0 && c->ago_ns < 60 * RN_SECOND);
+        CHECK(i == 0 || c->took_ns <= s->slow_calls[i - 1].took_ns);
+        if (strcmp(c->name, "recv") == 0 && c->took_ns >= 49 * MS)
+            n += c->proc == 1 ? 1 : c->proc == 0 ? 10 : 100;
+    }
+    CHECK_EQ(n, 11);
+    CHECK_OK(rn_stats_json(s, &text));
+    CHECK_HAS(text, "\"slow_calls\":[{\"name\":\"");
+    rn_stats_text_free(text);
+    rn_stats_free(s);
+    CHECK_OK(rn__sys_close(fds[0]));
+    CHECK_OK(rn__sys_close(fds[1]));
+}
+
 /* ---- requests ---- */
 
 static void answer(rn_http_response *w, rn_http_request *r, void *arg)

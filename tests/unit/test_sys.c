@@ -239,6 +239,62 @@ RN_TEST(one_call_in_64_has_its_time_taken)
     drop_block(b);
 }
 
+static int put(struct rn__slowest *s, rn_time now, rn_time took)
+{
+    return rn__slowest_wants(s, now, took) ? rn__slowest_put(s, now, took) : -2;
+}
+
+RN_TEST(the_slowest_of_a_minute_are_kept)
+{
+    struct rn__slowest s = {0};
+    rn_time now = RN_SECOND, end = now + RN__SLOWEST_NS;
+    bool seen[RN__SLOWEST] = {0};
+
+    for (int i = 0; i < RN__SLOWEST; i++) {
+        int at = put(&s, now, 10 + i);
+
+        CHECK(at >= 0 && at < RN__SLOWEST && !seen[at]);
+        seen[at] = true;
+        CHECK_EQ(s.of[at].took, 10 + i);
+    }
+    CHECK_EQ(put(&s, now + 1, 10), -2); /* no slower than the fastest: no lock for it */
+    CHECK_EQ(rn__slowest_put(&s, now + 1, 10), -1);
+    CHECK(put(&s, now + 1, 100) >= 0); /* takes the place of 10 */
+    CHECK_EQ(put(&s, now + 1, 11), -2);
+    CHECK(put(&s, now + 1, 12) >= 0); /* and this that of 11 */
+    for (int i = 0; i < RN__SLOWEST; i++)
+        CHECK(rn__slowest_has(&s, i, end));
+    CHECK_EQ(put(&s, end, 1), -2);
+    CHECK(put(&s, end + 1, 1) >= 0); /* six are forgotten, so there is room */
+    for (int i = 0, n = 0; i < RN__SLOWEST; i++) {
+        n += rn__slowest_has(&s, i, end + 1);
+        CHECK(i < RN__SLOWEST - 1 || n == 3);
+    }
+}
+
+RN_TEST(the_slowest_calls_are_noted_but_not_waits)
+{
+    struct rn__sys_block *b = fresh_block();
+    struct rn__sys_slow slow[RN__SLOWEST];
+    struct timeval limit = {.tv_usec = 20000};
+    struct timespec wait = {.tv_nsec = 30000000};
+    int fds[2], n;
+
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0); /* which would be noted, too */
+    CHECK_EQ(setsockopt(fds[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit), 0);
+    CHECK_EQ(rn__sys_recv(fds[0], room, 1, 0), -EAGAIN);
+    CHECK_EQ(rn__sys_ppoll(NULL, 0, &wait), 0);
+    n = rn__sys_slowest(b, slow);
+    CHECK_EQ(n, 1);
+    CHECK_EQ(slow[0].row, RN__SYS_recv);
+    CHECK(slow[0].took >= 19 * RN_MILLISECOND && slow[0].took < rn_now());
+    CHECK(slow[0].at <= rn_now() && slow[0].at > rn_now() - RN__SLOWEST_NS);
+    CHECK_EQ(rn__sys_recv(fds[0], room, 1, 0), -EAGAIN); /* not one of those that are timed */
+    CHECK_EQ(rn__sys_slowest(b, slow), 1);
+    close_pair(fds);
+    drop_block(b);
+}
+
 /* ---- blocks ---- */
 
 #define THREADS 4

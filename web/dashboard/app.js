@@ -310,6 +310,7 @@ function showTables(a, b, s) {
     [l.address, l.queued < 0 ? "–" : short(l.queued), l.queue_limit < 0 ? "–" : short(l.queue_limit), bar(100 * l.queued / l.queue_limit)]));
   fillTable($("slow"), ["Request", "took", "status", "ago"], b.http.flatMap(h => h.slow).sort((x, y) => y.took_ns - x.took_ns).slice(0, 8)
     .map(r => [r.what, span(r.took_ns), String(r.status || "–"), age(r.ago_ns)]));
+  fillTable($("slow-calls"), ["Call", "took", "P", "ago"], b.slow_calls.map(c => [c.name, span(c.took_ns), String(c.proc || "–"), age(c.ago_ns)]));
 }
 
 function show(b) {
