@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""trace_cost.py RUNNEL [MESSAGES] - what tracing costs: `runnel trace`, strace -c, perf trace -s.
+"""trace_cost.py RUNNEL [MESSAGES] - what tracing costs: `runnel trace` by BPF and by ptrace, strace -c, perf trace -s.
 
 One client sends MESSAGES to `runnel echo`, one at a time; printed are messages a second, and CPU
 time for each message, of the server and of the tracer. The runs are interleaved, five rounds; the
@@ -21,6 +21,7 @@ TRACERS = {
     "runnel trace": [RUNNEL, "trace", "-p"],
     "runnel trace --connections": [RUNNEL, "trace", "-c", "-p"],
     "runnel trace --slow 100ms": [RUNNEL, "trace", "-s", "100ms", "-e", "read,write", "-p"],
+    "runnel trace --ptrace": [RUNNEL, "trace", "--ptrace", "-p"],
     "strace -c -f": ["strace", "-c", "-f", "-p"],
     "perf trace -s": ["perf", "trace", "-s", "-p"],
 }

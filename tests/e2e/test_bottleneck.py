@@ -26,7 +26,7 @@ def run(case, requests):
 def test_many_short_connections():
     texts, calls = run("short-connections", 160)
     for how in ("one", "reuse-port"):
-        assert calls["close"][how] >= 1 and calls["accept4"][how] >= 1, calls
+        assert calls["close"][how] > 0.95 and calls["accept4"][how] >= 1, calls
     accepted = {how: list(map(int, re.findall(r"^accepted by P \d: (\d+)", text, re.M)))
                 for how, text in texts.items()}
     # 8 requests first, 160 untraced and 160 traced; and one to see that it listens, one for this.
@@ -34,14 +34,16 @@ def test_many_short_connections():
     assert min(accepted["one"]) == 0 and max(accepted["one"]) == 330, accepted
     assert min(accepted["reuse-port"]) > 0 and sum(accepted["reuse-port"]) == 330, accepted
     assert calls.get("write", {"reuse-port": 0})["reuse-port"] <= 0.02, calls
-    assert calls["close"]["keep-alive"] == 8 / 160 and calls["accept4"]["keep-alive"] <= 0.2, calls
+    assert calls["close"]["keep-alive"] <= 8 / 160 and calls["accept4"]["keep-alive"] <= 0.2, calls
     assert calls["all calls"]["keep-alive"] * 2 < calls["all calls"]["reuse-port"], calls
 
 
 def test_small_writes():
     _, calls = run("small-writes", 160)
-    assert calls["sendto"] == {"each": 50, "cork": 50, "writev": 0, "bufio": 1}, calls
-    assert calls["sendmsg"] == {"each": 0, "cork": 0, "writev": 1, "bufio": 0}, calls
+    for name, right in (("sendto", {"each": 50, "cork": 50, "writev": 0, "bufio": 1}),
+                        ("sendmsg", {"each": 0, "cork": 0, "writev": 1, "bufio": 0})):
+        # The last call has not returned when its bytes arrive, and may be missing.
+        assert all(n - 0.1 <= calls[name][how] <= n for how, n in right.items()), calls
     for how in ("writev", "bufio"):
         assert calls["all calls"][how] * 10 < calls["all calls"]["each"], calls
 
