@@ -1,12 +1,13 @@
 /*
  * load.c - the load generator of bench/run: one thread, epoll, closed loop, 127.0.0.1 only.
  *
- *   load echo|http|http-close|idle --port P [--path /x] [--conns C]
+ *   load echo|http|http-close|idle --port P [--path /x] [--conns C] [--pipeline D]
  *        [--seconds S [--warmup S] | --requests N] [--gate] [--pid PID]...
  *        [--server-softirqd PID] [--client-softirqd PID]
  *
  *   echo        C connections, each keeps one 64-byte message in flight and compares what returns
- *   http        C keep-alive connections, each keeps one GET in flight
+ *   http        C keep-alive connections, each keeps one GET in flight, or sends D at once and the
+ *               next D when the last of them is answered
  *   http-close  C slots, each request on a new connection with "Connection: close"
  *   idle        C keep-alive connections, one GET on each (64 in flight), then holds all of them
  *               until stdin closes
@@ -27,7 +28,8 @@
  *
  * Latency runs from just before the request is written (http-close: before socket()) until the
  * last byte of the answer (http-close: the end of stream) is read. One clock reading per answer
- * serves as its end and as the next request's start.
+ * serves as its end and as the next request's start. What is left of a body when its head has been
+ * read is counted and thrown away in the kernel (MSG_TRUNC): the client's CPU is the scarce one.
  */
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -52,7 +54,8 @@
 
 enum {
     MESSAGE_BYTES = 64,
-    HEAD_BYTES = 2048,
+    BUF_BYTES = 2048,
+    PIPELINE_MAX = 64,
     BATCH = 512,
     IDLE_INFLIGHT = 64,
     ERRORS_MAX = 100, /* more, and the result would describe a broken server */
@@ -71,11 +74,12 @@ enum state { CLOSED, CONNECTING, WAITING, EXPECT_EOF };
 struct conn {
     int fd;
     enum state state;
-    bool in_flight, head_done;
+    bool head_done;
+    unsigned in_flight; /* answers to come */
     size_t len;         /* bytes of the answer in buf */
     uint64_t body_left; /* valid once head_done */
     int64_t start_ns;
-    char buf[HEAD_BYTES];
+    char buf[BUF_BYTES];
 };
 
 struct cpu {
@@ -90,19 +94,18 @@ static struct {
     enum mode mode;
     uint16_t port;
     const char *path;
-    unsigned conns;
+    unsigned conns, pipeline;
     double seconds, warmup;
     uint64_t requests;
     bool gate;
     pid_t pids[PIDS_MAX], server_softirqd, client_softirqd;
     unsigned n_pids;
-} opt = {.path = "/", .conns = 64};
+} opt = {.path = "/", .conns = 64, .pipeline = 1};
 
 static struct conn *conns;
 static int poller;
-static char request[1024];
-static size_t request_len;
-static char sink[65536];
+static char request[PIPELINE_MAX * 1024];
+static size_t request_len; /* of all that are sent at once */
 
 static uint64_t issued, completed, errors;
 static bool counting;
@@ -319,7 +322,7 @@ static void fail(struct conn *c, const char *why)
     close(c->fd);
     c->state = CLOSED;
     issued -= c->in_flight; /* a fixed number of requests means answered ones */
-    c->in_flight = false;
+    c->in_flight = 0;
     if (opt.mode != HTTP_CLOSE)
         open_lasting(c);
     start(c, read_clock());
@@ -370,8 +373,8 @@ static void start(struct conn *c, int64_t now)
 {
     if (opt.requests && issued >= opt.requests)
         return;
-    issued++;
-    c->in_flight = true;
+    issued += opt.pipeline;
+    c->in_flight = opt.pipeline;
     c->head_done = false;
     c->len = 0;
     c->start_ns = now;
@@ -386,9 +389,11 @@ static void finish(struct conn *c)
     int64_t now = read_clock();
 
     completed++;
-    c->in_flight = false;
+    c->head_done = false;
     if (counting)
         record(now - c->start_ns);
+    if (--c->in_flight)
+        return;
     if (opt.mode == HTTP_CLOSE) {
         close(c->fd);
         c->state = CLOSED;
@@ -400,13 +405,12 @@ static void finish(struct conn *c)
 
 /* ---- answers ---- */
 
-/* The header's lines lie in buf[0..head); returns NULL, or what is wrong. */
-static const char *parse_head(struct conn *c, size_t head)
+/* The header's lines lie in line..end; returns NULL, or what is wrong. */
+static const char *parse_head(struct conn *c, const char *line, const char *end)
 {
-    const char *line = c->buf, *end = c->buf + head;
     bool have_length = false;
 
-    if (head < 13 || memcmp(line, "HTTP/1.", 7) || memcmp(line + 8, " 200", 4))
+    if (end - line < 13 || memcmp(line, "HTTP/1.", 7) || memcmp(line + 8, " 200", 4))
         return "the status is not 200";
     while ((line = memchr(line, '\n', (size_t)(end - line))) && ++line < end) {
         if ((*line | 32) != 'c' || end - line < 17 || strncasecmp(line, "content-length:", 15))
@@ -424,35 +428,58 @@ static const char *parse_head(struct conn *c, size_t head)
     return have_length ? NULL : "no Content-Length";
 }
 
-/* Takes n new bytes at buf[len] or, in the body, in sink; returns NULL, or what is wrong. */
-static const char *take_http(struct conn *c, size_t n)
+/* Takes what is in buf, answer by answer; returns NULL, or what is wrong. */
+static const char *take_http(struct conn *c)
 {
-    const char *end, *wrong;
-    size_t head;
+    size_t at = 0, n;
 
-    if (!c->head_done) {
-        c->len += n;
-        end = memmem(c->buf, c->len, "\r\n\r\n", 4);
-        if (!end)
-            return c->len == HEAD_BYTES ? "the header is too long" : NULL;
-        head = (size_t)(end + 4 - c->buf);
-        wrong = parse_head(c, head);
-        if (wrong)
-            return wrong;
-        c->head_done = true;
-        n = c->len - head;
+    while (at < c->len) {
+        if (!c->head_done) {
+            const char *end = memmem(c->buf + at, c->len - at, "\r\n\r\n", 4), *wrong;
+
+            if (!end)
+                break;
+            wrong = parse_head(c, c->buf + at, end + 4);
+            if (wrong)
+                return wrong;
+            c->head_done = true;
+            at = (size_t)(end + 4 - c->buf);
+        }
+        n = c->len - at < c->body_left ? c->len - at : (size_t)c->body_left;
+        c->body_left -= n;
+        at += n;
+        if (c->body_left)
+            break;
+        if (c->in_flight == 1) /* the rest is on_http's, as is the next request */
+            return at < c->len ? "more bytes than Content-Length" : NULL;
+        finish(c);
     }
-    if (n > c->body_left)
-        return "more bytes than Content-Length";
-    c->body_left -= n;
-    return NULL;
+    c->len -= at;
+    memmove(c->buf, c->buf + at, c->len);
+    return c->len == BUF_BYTES ? "the header is too long" : NULL;
+}
+
+/* The part of a body behind the head's read is only counted. Returns as recv. */
+static ssize_t receive_http(struct conn *c, size_t room)
+{
+    ssize_t n;
+
+    if (c->head_done && c->body_left) {
+        n = recv(c->fd, NULL, c->body_left, MSG_TRUNC);
+        if (n > 0)
+            c->body_left -= (uint64_t)n;
+        return n;
+    }
+    n = recv(c->fd, c->buf + c->len, room, 0);
+    if (n > 0)
+        c->len += (size_t)n;
+    return n;
 }
 
 static void on_http(struct conn *c, uint32_t events)
 {
-    bool body = c->head_done;
-    size_t room = body ? sizeof sink : HEAD_BYTES - c->len;
-    ssize_t n = recv(c->fd, body ? sink : c->buf + c->len, room, 0);
+    size_t room = BUF_BYTES - c->len;
+    ssize_t n = receive_http(c, room);
     const char *wrong;
 
     if (n < 0) {
@@ -467,11 +494,7 @@ static void on_http(struct conn *c, uint32_t events)
             fail(c, "closed by the server in the middle of an answer");
         return;
     }
-    if (!c->in_flight) {
-        fail(c, "bytes nobody asked for");
-        return;
-    }
-    wrong = take_http(c, (size_t)n);
+    wrong = c->in_flight && c->state != EXPECT_EOF ? take_http(c) : "bytes nobody asked for";
     if (wrong) {
         fail(c, wrong);
         return;
@@ -490,7 +513,7 @@ static void on_http(struct conn *c, uint32_t events)
 
 static void on_echo(struct conn *c)
 {
-    ssize_t n = recv(c->fd, c->buf + c->len, HEAD_BYTES - c->len, 0);
+    ssize_t n = recv(c->fd, c->buf + c->len, BUF_BYTES - c->len, 0);
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
@@ -556,7 +579,7 @@ static void run_requests(void)
         die("not done after %d s", RUN_SECONDS_MAX);
     /* Others may have gone on while these hung: not in the histogram, so counted as errors. */
     for (unsigned i = 0; i < opt.conns; i++)
-        errors += conns[i].in_flight && now - conns[i].start_ns > 1000000000;
+        errors += conns[i].in_flight > 0 && now - conns[i].start_ns > 1000000000;
 }
 
 static void print_result(void)
@@ -605,6 +628,7 @@ static void parse_options(int argc, char **argv)
         {"port", 1, NULL, 'p'},
         {"path", 1, NULL, 'u'},
         {"conns", 1, NULL, 'c'},
+        {"pipeline", 1, NULL, 'd'},
         {"seconds", 1, NULL, 's'},
         {"warmup", 1, NULL, 'w'},
         {"requests", 1, NULL, 'n'},
@@ -626,6 +650,9 @@ static void parse_options(int argc, char **argv)
             break;
         case 'c':
             opt.conns = (unsigned)strtoul(optarg, NULL, 10);
+            break;
+        case 'd':
+            opt.pipeline = (unsigned)strtoul(optarg, NULL, 10);
             break;
         case 's':
             opt.seconds = strtod(optarg, NULL);
@@ -660,9 +687,10 @@ static void parse_options(int argc, char **argv)
     if (opt.mode == IDLE)
         opt.requests = opt.conns;
     if (o == 4 || !opt.port || !opt.conns || (!opt.requests && opt.seconds <= 0) ||
-        opt.seconds > RUN_SECONDS_MAX || strlen(opt.path) > 512)
+        opt.seconds > RUN_SECONDS_MAX || strlen(opt.path) > 512 || !opt.pipeline ||
+        opt.pipeline > PIPELINE_MAX || (opt.pipeline > 1 && opt.mode != HTTP))
         die("usage: load echo|http|http-close|idle --port P [--path /x] [--conns C] "
-            "[--seconds S [--warmup S] | --requests N] [--gate] [--pid PID]... "
+            "[--pipeline D] [--seconds S [--warmup S] | --requests N] [--gate] [--pid PID]... "
             "[--server-softirqd PID] [--client-softirqd PID]");
     if (opt.requests)
         opt.warmup = 0;
@@ -684,6 +712,9 @@ static void set_up(void)
             request, sizeof request,
             "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUser-Agent: load\r\n%s\r\n", opt.path,
             opt.port, opt.mode == HTTP_CLOSE ? "Connection: close\r\n" : "");
+        for (unsigned i = 1; i < opt.pipeline; i++)
+            memcpy(request + i * request_len, request, request_len);
+        request_len *= opt.pipeline;
     }
     poller = epoll_create1(EPOLL_CLOEXEC);
     conns = calloc(opt.conns, sizeof *conns);

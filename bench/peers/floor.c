@@ -27,9 +27,10 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
-enum { BATCH = 512, BUF_BYTES = 16384, BODY_MAX = 65536, FD_MAX = 65536 };
+enum { BATCH = 512, BUF_BYTES = 16384, BODY_MAX = 65536, FD_MAX = 65536, PIPELINE_MAX = 1024 };
 
 /* The start of a request that did not come in one piece; NULL nearly always. */
 struct rest {
@@ -127,22 +128,26 @@ static bool wants_close(const char *head, size_t len)
     return false;
 }
 
-/* Answers each whole request in p[0..len); returns the bytes used, or -1 to close. */
+/* Answers all whole requests in p[0..len) at once; returns the bytes used, or -1 to close. */
 static ssize_t answer(int fd, const char *p, size_t len)
 {
-    size_t used = 0;
+    struct iovec out[PIPELINE_MAX];
+    size_t used = 0, len_out = 0;
+    bool last = false;
     const char *end;
+    int n = 0;
 
-    while (used < len && (end = memmem(p + used, len - used, "\r\n\r\n", 4))) {
-        bool last = wants_close(p + used, (size_t)(end + 4 - (p + used)));
-        const char *reply = last ? reply_close : reply_keep;
-        size_t reply_len = last ? reply_close_len : reply_keep_len;
-
-        if (write(fd, reply, reply_len) != (ssize_t)reply_len || last)
-            return -1;
+    while (used < len && n < PIPELINE_MAX && !last &&
+           (end = memmem(p + used, len - used, "\r\n\r\n", 4))) {
+        last = wants_close(p + used, (size_t)(end + 4 - (p + used)));
+        out[n++] = (struct iovec){last ? reply_close : reply_keep,
+                                  last ? reply_close_len : reply_keep_len};
+        len_out += out[n - 1].iov_len;
         used = (size_t)(end + 4 - p);
     }
-    return (ssize_t)used;
+    if (n && (n == 1 ? write(fd, out->iov_base, len_out) : writev(fd, out, n)) != (ssize_t)len_out)
+        return -1;
+    return last ? -1 : (ssize_t)used;
 }
 
 static void http_ready(int fd)
