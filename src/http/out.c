@@ -62,15 +62,19 @@ int rn__out_write(struct rn__exchange *x, const void *buf, size_t len)
 int rn__out_file(struct rn__exchange *x, int fd, off_t offset, size_t len)
 {
     int r = len > 0 ? rn__out_flush(x, MSG_MORE) : 0; /* held back until the file's first bytes */
+    size_t taken = RN__WRITE_PIECE, warm = 0;         /* taken: since the clock was set */
 
     while (r == 0 && len > 0) {
-        size_t piece = len < RN__WRITE_PIECE ? len : RN__WRITE_PIECE;
         ssize_t n;
 
-        rn__http_clock(x, RN__WRITE, x->server->write_ns);
-        n = rn__conn_send_file(x->conn, fd, offset, piece);
+        if (taken >= RN__WRITE_PIECE) {
+            rn__http_clock(x, RN__WRITE, x->server->write_ns);
+            taken = 0;
+        }
+        n = rn__conn_send_file(x->conn, fd, offset, len, &warm);
         if (n < 0)
             return remember(x, n);
+        taken += (size_t)n;
         offset += n;
         len -= (size_t)n;
     }

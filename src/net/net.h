@@ -112,9 +112,10 @@ void rn__conn_drop(struct rn__iowait *w);
 /* A deadline by the P's cached clock, for the library's own time limits: no clock reading. */
 void rn__conn_deadline_after(rn_conn *c, int dir, rn_time span_ns);
 
-/* sendfile.c: the file is known to have the bytes. flags as for rn__conn_write do not exist:
- * sendfile has none. */
-ssize_t rn__conn_send_file(rn_conn *c, int fd, off_t offset, size_t len);
+/* sendfile.c: what fits of these bytes, which the file is known to have; their number. As many as
+ * *warm, at most len, need no look whether they are in the page cache; left there: how many of those
+ * behind. */
+ssize_t rn__conn_send_file(rn_conn *c, int fd, off_t offset, size_t len, size_t *warm);
 
 /* It is open, for the statistics, and how it came to be; its close is counted then. */
 static inline void rn__conn_count(rn_conn *c, enum rn__count how)

@@ -22,6 +22,7 @@
 #include "net/spare.h"
 
 #define CHUNK ((size_t)1 << 20)
+#define TURN ((size_t)256 << 10) /* where others are ready; docs/design/copy.md says why */
 #define SMALL ((size_t)16 << 10)
 
 static const struct rn__wait_kind wait_sendfile = {.name = "sendfile",
@@ -33,6 +34,7 @@ struct sending {
     off_t at;
     size_t left;
     size_t probed; /* of these, so many are in the cache, as far as is known */
+    bool some;     /* what fits is enough */
     rn_copy_report report;
 };
 
@@ -136,11 +138,12 @@ static ssize_t send_chunk(struct sending *s)
     if (s->probed == 0)
         probe(s);
     for (;;) {
+        size_t most = rn__alone() ? CHUNK : TURN;
         ssize_t sent;
         int r;
 
         rn__iowait_clear(&c->w, RN__WRITE);
-        sent = rn__sys_sendfile(c->w.fd, s->fd, &s->at, s->probed);
+        sent = rn__sys_sendfile(c->w.fd, s->fd, &s->at, s->probed < most ? s->probed : most);
         if (sent > 0) {
             s->probed -= (size_t)sent;
             s->left -= (size_t)sent;
@@ -161,13 +164,14 @@ static ssize_t send_chunk(struct sending *s)
 /* By sendfile, or -EINVAL and such when it does not want to. */
 static ssize_t send_by_chunks(struct sending *s)
 {
-    while (s->left > 0) {
-        ssize_t r = send_chunk(s);
+    ssize_t r;
 
+    do {
+        r = send_chunk(s);
         if (r < 0)
             return r;
         rn__spend_all();
-    }
+    } while (s->left > 0 && !s->some);
     return 0;
 }
 
@@ -192,14 +196,17 @@ static ssize_t send_it(struct sending *s)
     rn__conn_leave(c, RN__GATE_WRITER);
     if (r == 0)
         rn__spend();
-    return r < 0 ? r : (ssize_t)len;
+    return r < 0 ? r : (ssize_t)(len - s->left);
 }
 
-ssize_t rn__conn_send_file(rn_conn *c, int fd, off_t offset, size_t len)
+ssize_t rn__conn_send_file(rn_conn *c, int fd, off_t offset, size_t len, size_t *warm)
 {
-    struct sending s = {.conn = c, .fd = fd, .at = offset, .left = len};
+    struct sending s = {
+        .conn = c, .fd = fd, .at = offset, .left = len, .probed = *warm, .some = true};
+    ssize_t r = send_it(&s);
 
-    return send_it(&s);
+    *warm = s.probed;
+    return r;
 }
 
 /* What there is goes out, and then the truth. */

@@ -181,6 +181,9 @@ void rn__spend(void);
 /* A call did a lot of work: let the others run now. */
 void rn__spend_all(void);
 
+/* Nobody else on this P was ready when the poller was last looked at. */
+bool rn__alone(void);
+
 /* rn_sleep that no cancel ends; without memory for the timer it yields. */
 void rn__pause(rn_time span_ns);
 

@@ -294,6 +294,13 @@ void rn__spend_all(void)
     rn_yield();
 }
 
+bool rn__alone(void)
+{
+    const struct rn__proc *p = rn__proc();
+
+    return p->next == NULL && rn__fifo_empty(&p->runq) && rn__fifo_empty(&p->starts);
+}
+
 void rn__spend(void)
 {
     if (RN_UNLIKELY(--rn__proc()->io_budget <= 0))

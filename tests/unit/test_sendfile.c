@@ -122,6 +122,38 @@ RN_CORO_TEST(a_warm_file_pays_one_probe_a_mebibyte)
     finish(&s);
 }
 
+static void yield_until(void *arg)
+{
+    const bool *stop = arg;
+
+    while (!*stop)
+        rn_yield();
+}
+
+static int send_in_a_crowd(void *arg)
+{
+    struct sender s = {.fd = make_file(8 * MIB), .len = 8 * MIB};
+    uint64_t calls = calls_on_procs(RN__SYS_sendfile);
+    bool stop = false;
+
+    (void)arg;
+    rntest_pair(&s.dst, &s.far);
+    CHECK_OK(rn_go(yield_until, &stop));
+    start(&s);
+    expect(&s, 0, s.len);
+    wait_sent(&s);
+    CHECK(calls_on_procs(RN__SYS_sendfile) - calls >= 8 * 4);
+    stop = true;
+    finish(&s);
+    return 0;
+}
+
+/* A call that sends much keeps others waiting, and costs more where the far end reads meanwhile. */
+RN_TEST(a_large_file_takes_turns_with_those_that_are_ready)
+{
+    CHECK_EQ(rn_run(&(rn_run_options){.procs = 1}, send_in_a_crowd, NULL), 0);
+}
+
 RN_CORO_TEST(a_cold_chunk_is_read_by_another_thread)
 {
     struct sender s = {.fd = make_file(4 * MIB), .at = 100, .len = 4 * MIB - 100};
