@@ -28,6 +28,12 @@ static long want_file_max(const struct doctor *d)
     return doc_want_files(d) + 65536; /* and all else on the machine */
 }
 
+/* Of one user's processes together; each thread of runnel watches a few of its own. */
+static long want_watches(const struct doctor *d)
+{
+    return d->connections + 1024;
+}
+
 static long want_zero(const struct doctor *d)
 {
     (void)d;
@@ -335,6 +341,14 @@ const struct doc_check doc_host_checks[] = {
      .run = doc_check_sysctl,
      .key = "fs.file-max",
      .want = want_file_max,
+     .bad = DOC_FAIL},
+    {.name = "max_user_watches",
+     .reads = "fs.epoll.max_user_watches",
+     .why = "Descriptors that one user's processes watch by epoll, all together; at that number "
+            "epoll_ctl fails with ENOSPC.",
+     .run = doc_check_sysctl,
+     .key = "fs.epoll.max_user_watches",
+     .want = want_watches,
      .bad = DOC_FAIL},
     {.name = "nofile",
      .reads = "/proc/PID/limits, Max open files",
