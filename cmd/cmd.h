@@ -20,6 +20,9 @@ void cmd_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* A whole number within bounds; false, with a message that names the option, where text is none. */
 bool cmd_number(const char *option, const char *text, long least, long most, long *ret);
 
+/* "12.3 us", "4.56 s": three digits, in buf. */
+const char *cmd_span(uint64_t ns, char buf[static 16]);
+
 /* "host:port", ":port", or a path (anything with a slash, or starting with '@'): the network. */
 const char *cmd_network(const char *address);
 

@@ -159,6 +159,17 @@ long doc_want_files(const struct doctor *d)
     return d->connections + 64;
 }
 
+const struct doc_check *doc_find_check(const char *name)
+{
+    for (int i = 0; i < doc_n_net_checks; i++)
+        if (strcmp(doc_net_checks[i].name, name) == 0)
+            return &doc_net_checks[i];
+    for (int i = 0; i < doc_n_host_checks; i++)
+        if (strcmp(doc_host_checks[i].name, name) == 0)
+            return &doc_host_checks[i];
+    return NULL;
+}
+
 /* ---- the process ---- */
 
 /* Into the network of the process, if it is not ours; its other namespaces do not matter. */
@@ -206,17 +217,6 @@ static bool is_chosen(const struct options *o, const char *name)
         if (strcmp(o->only[i], name) == 0)
             return true;
     return o->n_only == 0;
-}
-
-static bool is_check(const char *name)
-{
-    for (int i = 0; i < doc_n_net_checks; i++)
-        if (strcmp(doc_net_checks[i].name, name) == 0)
-            return true;
-    for (int i = 0; i < doc_n_host_checks; i++)
-        if (strcmp(doc_host_checks[i].name, name) == 0)
-            return true;
-    return false;
 }
 
 static void run_table(struct doctor *d, const struct options *o, const struct doc_check *checks,
@@ -330,7 +330,7 @@ int cmd_doctor(int argc, char **argv)
     o.only = argv + optind;
     o.n_only = argc - optind;
     for (int i = 0; i < o.n_only; i++) {
-        if (!is_check(o.only[i])) {
+        if (doc_find_check(o.only[i]) == NULL) {
             cmd_error("there is no check \"%s\"; see runnel doctor --list", o.only[i]);
             return CMD_USAGE;
         }

@@ -91,6 +91,9 @@ void doc_advise_number(const struct doctor *d, struct doc_finding *f, long n);
 /* A check of one number: key, want, bound and bad say all. */
 void doc_check_sysctl(struct doctor *d, const struct doc_check *c);
 
+/* NULL where there is none of that name. */
+const struct doc_check *doc_find_check(const char *name);
+
 /* The new connections of a fifth of a second and more: what a queue of them should hold. */
 long doc_want_queue(const struct doctor *d);
 /* Descriptors: one for each connection, and some for all else. */
@@ -147,6 +150,8 @@ void doc_check_cgroup_memory(struct doctor *d, const struct doc_check *c);
 
 const char *doc_state_name(enum doc_state state);
 void doc_print_table(const struct doctor *d, bool colour);
+/* What was found wrong, and what to do. */
+void doc_print_advice(FILE *out, const struct doc_finding *f, bool colour);
 void doc_print_json(const struct doctor *d, const char *changes);
 void doc_print_list(void);
 

@@ -17,28 +17,28 @@ const char *doc_state_name(enum doc_state state)
     return states[state].name;
 }
 
-static void print_state(enum doc_state state, bool colour)
+static void print_state(FILE *out, enum doc_state state, bool colour)
 {
     if (colour)
-        printf("\033[%sm%-7s\033[0m", states[state].colour, states[state].name);
+        fprintf(out, "\033[%sm%-7s\033[0m", states[state].colour, states[state].name);
     else
-        printf("%-7s", states[state].name);
+        fprintf(out, "%-7s", states[state].name);
 }
 
-static void print_advice(const struct doc_finding *f, bool colour)
+void doc_print_advice(FILE *out, const struct doc_finding *f, bool colour)
 {
-    putchar('\n');
-    print_state(f->state, colour);
-    printf("  %s\n         found      %s\n", f->check->name, f->read);
+    putc('\n', out);
+    print_state(out, f->state, colour);
+    fprintf(out, "  %s\n         found      %s\n", f->check->name, f->read);
     if (f->source[0] != '\0')
-        printf("         in         %s\n", f->source);
-    printf("         wanted     %s\n         why        %s\n", f->wanted, f->check->why);
+        fprintf(out, "         in         %s\n", f->source);
+    fprintf(out, "         wanted     %s\n         why        %s\n", f->wanted, f->check->why);
     if (f->temporary[0] != '\0')
-        printf("         now        %s\n", f->temporary);
+        fprintf(out, "         now        %s\n", f->temporary);
     if (f->permanent[0] != '\0')
-        printf("         for good   %s\n", f->permanent);
+        fprintf(out, "         for good   %s\n", f->permanent);
     if (f->note[0] != '\0')
-        printf("         note       %s\n", f->note);
+        fprintf(out, "         note       %s\n", f->note);
 }
 
 void doc_print_table(const struct doctor *d, bool colour)
@@ -50,12 +50,12 @@ void doc_print_table(const struct doctor *d, bool colour)
         const struct doc_finding *f = &d->findings[i];
 
         counts[f->state]++;
-        print_state(f->state, colour);
+        print_state(stdout, f->state, colour);
         printf("  %-22s %-36s %s\n", f->check->name, f->read, f->wanted);
     }
     for (int i = 0; i < d->n; i++)
         if (d->findings[i].state >= DOC_WARN)
-            print_advice(&d->findings[i], colour);
+            doc_print_advice(stdout, &d->findings[i], colour);
     printf("\nFor %ld connections, %ld new ones a second: %d ok, %d warn, %d fail, %d unknown.\n",
            d->connections, d->rate, counts[DOC_OK], counts[DOC_WARN], counts[DOC_FAIL],
            counts[DOC_UNKNOWN]);

@@ -63,6 +63,20 @@ bool cmd_number(const char *option, const char *text, long least, long most, lon
     return true;
 }
 
+const char *cmd_span(uint64_t ns, char buf[static 16])
+{
+    static const char *const units[] = {"ns", "us", "ms", "s"};
+    double v = (double)ns;
+    int unit = 0;
+
+    while (unit < 3 && v >= 999.5) {
+        v /= 1000;
+        unit++;
+    }
+    snprintf(buf, 16, "%.*f %s", unit == 0 || v >= 99.95 ? 0 : v >= 9.995 ? 1 : 2, v, units[unit]);
+    return buf;
+}
+
 const char *cmd_network(const char *address)
 {
     return *address == '@' || strchr(address, '/') != NULL ? "unix" : "tcp";

@@ -143,9 +143,6 @@ void trace_clean(char *text);
 /* The share of calls (0 < share <= 1) that took at most so long. */
 uint64_t trace_quantile(const struct trace_figures *f, double share);
 
-/* "12.3 us", "4.56 s": three digits, in buf. */
-const char *trace_span(uint64_t ns, char buf[static 16]);
-
 /* ---- what is shown ---- */
 
 int trace_show_summary(struct trace *t);

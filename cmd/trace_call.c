@@ -106,17 +106,3 @@ uint64_t trace_quantile(const struct trace_figures *f, double share)
 
     return ns < f->max_ns ? ns : f->max_ns; /* a bucket's upper bound may lie above */
 }
-
-const char *trace_span(uint64_t ns, char buf[static 16])
-{
-    static const char *const units[] = {"ns", "us", "ms", "s"};
-    double v = (double)ns;
-    int unit = 0;
-
-    while (unit < 3 && v >= 999.5) {
-        v /= 1000;
-        unit++;
-    }
-    snprintf(buf, 16, "%.*f %s", unit == 0 || v >= 99.95 ? 0 : v >= 9.995 ? 1 : 2, v, units[unit]);
-    return buf;
-}

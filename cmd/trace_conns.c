@@ -89,10 +89,10 @@ static void print_text(const struct trace *t, const struct trace_conn *c)
         printf("%s %s", comma, state_name(m->to));
         comma = ",";
         if (m->to != CLOSED)
-            printf(" %s", trace_span(end_of_move(t, c, i) - m->at_ns, span));
+            printf(" %s", cmd_span(end_of_move(t, c, i) - m->at_ns, span));
         if (m->to == ESTABLISHED && c->calls[TRACE_ACCEPT].last_ns > m->at_ns)
             printf(" (%s until accepted)",
-                   trace_span(c->calls[TRACE_ACCEPT].last_ns - m->at_ns, span));
+                   cmd_span(c->calls[TRACE_ACCEPT].last_ns - m->at_ns, span));
     }
     printf("\n    calls:");
     comma = "";
@@ -101,7 +101,7 @@ static void print_text(const struct trace *t, const struct trace_conn *c)
 
         if (f->count == 0)
             continue;
-        printf("%s %s %u in %s", comma, kind_names[i], f->count, trace_span(f->ns, span));
+        printf("%s %s %u in %s", comma, kind_names[i], f->count, cmd_span(f->ns, span));
         comma = ",";
         if (i == TRACE_READ || i == TRACE_WRITE)
             printf(" %" PRIu64 " bytes", (uint64_t)f->bytes);

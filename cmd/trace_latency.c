@@ -46,8 +46,8 @@ static int print_rows(const struct trace_figures *f)
 
         if (len == 0 && rows.calls[i] > 0)
             len = 1;
-        printf("%9s to %9s %10" PRIu64 "%s%.*s\n", trace_span(i == 0 ? 0 : 1ULL << i, from),
-               trace_span(2ULL << i, to), rows.calls[i], len == 0 ? "" : "  ", len, bar);
+        printf("%9s to %9s %10" PRIu64 "%s%.*s\n", cmd_span(i == 0 ? 0 : 1ULL << i, from),
+               cmd_span(2ULL << i, to), rows.calls[i], len == 0 ? "" : "  ", len, bar);
     }
     return rows.last < 0 ? 0 : rows.last - rows.first + 1;
 }
@@ -83,9 +83,9 @@ int trace_show_latency(struct trace *t)
     if (t->n_drawn > 0)
         printf("\033[%dA\033[J", t->n_drawn);
     printf("%s: %" PRIu64 " calls, %" PRIu64 " errors, mean %s, p50 %s, p99 %s, max %s\n", name,
-           f.count, f.errors, trace_span(f.count == 0 ? 0 : f.total_ns / f.count, mean),
-           trace_span(trace_quantile(&f, 0.5), p50), trace_span(trace_quantile(&f, 0.99), p99),
-           trace_span(f.max_ns, max));
+           f.count, f.errors, cmd_span(f.count == 0 ? 0 : f.total_ns / f.count, mean),
+           cmd_span(trace_quantile(&f, 0.5), p50), cmd_span(trace_quantile(&f, 0.99), p99),
+           cmd_span(f.max_ns, max));
     t->n_drawn = 1 + print_rows(&f);
     fflush(stdout);
     return 0;

@@ -76,7 +76,7 @@ static void print_text(struct trace *t, const struct trace_slow *e, const char *
     strftime(at, sizeof at, "%H:%M:%S", localtime_r(&now.tv_sec, &tm));
     printf("%s.%03ld %s[%u/%u] %s(%" PRId64 ", %#" PRIx64 ", %#" PRIx64 ") = %" PRId64 ", after %s",
            at, now.tv_nsec / 1000000, comm, e->event.pid, e->tid, call, (int64_t)e->args[0],
-           (uint64_t)e->args[1], (uint64_t)e->args[2], (int64_t)e->result, trace_span(e->ns, span));
+           (uint64_t)e->args[1], (uint64_t)e->args[2], (int64_t)e->result, cmd_span(e->ns, span));
     if (e->coro != 0)
         print_coro(t, e);
     putchar('\n');

@@ -14,9 +14,9 @@ static void print_row(const struct trace_figures *f, uint64_t all_ns)
         snprintf(errors, sizeof errors, "%" PRIu64, f->errors);
     printf("%5.1f %% %9s %9s %9s %9s %9s %9" PRIu64 " %9s  %s\n",
            all_ns == 0 ? 0 : 100.0 * (double)f->total_ns / (double)all_ns,
-           trace_span(f->total_ns, total), trace_span(f->total_ns / f->count, mean),
-           trace_span(trace_quantile(f, 0.5), p50), trace_span(trace_quantile(f, 0.99), p99),
-           trace_span(f->max_ns, max), f->count, errors, trace_call_name(f->nr, name));
+           cmd_span(f->total_ns, total), cmd_span(f->total_ns / f->count, mean),
+           cmd_span(trace_quantile(f, 0.5), p50), cmd_span(trace_quantile(f, 0.99), p99),
+           cmd_span(f->max_ns, max), f->count, errors, trace_call_name(f->nr, name));
 }
 
 static void print_text(const struct trace *t, const struct trace_figures *all, int n,
@@ -29,8 +29,8 @@ static void print_text(const struct trace *t, const struct trace_figures *all, i
     for (int i = 0; i < n; i++)
         print_row(&all[i], sum->total_ns);
     printf("%7s %9s %9s %9s %9s %9s %9" PRIu64 " %9" PRIu64 "  total, in %s\n", "",
-           trace_span(sum->total_ns, span), "", "", "", "", sum->count, sum->errors,
-           trace_span((uint64_t)(t->ended - t->began), (char[16]){0}));
+           cmd_span(sum->total_ns, span), "", "", "", "", sum->count, sum->errors,
+           cmd_span((uint64_t)(t->ended - t->began), (char[16]){0}));
 }
 
 static void print_json(const struct trace *t, const struct trace_figures *all, int n,
