@@ -9,10 +9,16 @@
 /* Exit codes: 0 done, 1 failed at run time, 2 called wrongly. */
 enum { CMD_OK = 0, CMD_FAILED = 1, CMD_USAGE = 2 };
 
+int cmd_bench(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_echo(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
+
+/* Handlers of `runnel echo`: until the end of stream; and, for when_readable, one read's worth,
+ * then the conn rests again. */
+void cmd_echo_conn(rn_conn *conn, void *arg);
+void cmd_echo_once(rn_conn *conn, void *arg);
 
 /* One line to standard error, "runnel: " before it. */
 void cmd_error(const char *format, ...) __attribute__((format(printf, 1, 2)));

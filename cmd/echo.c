@@ -28,7 +28,7 @@ static const char help[] =
     "\n"
     "Ctrl-C stops accepting and waits for the connections to end; twice ends at once.\n";
 
-static void echo(rn_conn *conn, void *arg)
+void cmd_echo_conn(rn_conn *conn, void *arg)
 {
     char buf[4096];
     ssize_t n;
@@ -40,14 +40,13 @@ static void echo(rn_conn *conn, void *arg)
     rn_close(conn);
 }
 
-/* One read's worth, then the conn rests again. */
-static void echo_once(rn_conn *conn, void *arg)
+void cmd_echo_once(rn_conn *conn, void *arg)
 {
     char buf[4096];
     ssize_t n = rn_read(conn, buf, sizeof buf);
 
     if (n <= 0 || rn_write(conn, buf, (size_t)n) < 0 ||
-        rn_go_when_readable(conn, echo_once, arg) < 0)
+        rn_go_when_readable(conn, cmd_echo_once, arg) < 0)
         rn_close(conn);
 }
 
@@ -72,8 +71,8 @@ static int run(void *arg)
     fprintf(stderr, "runnel: echo on %s, %d threads, poller %s\n", text, rn_procs(), rn_poller());
     r = cmd_on_signal(stop, e);
     if (r == 0)
-        r = rn_serve_listener(e->listener, &e->options, e->options.when_readable ? echo_once : echo,
-                              NULL);
+        r = rn_serve_listener(e->listener, &e->options,
+                              e->options.when_readable ? cmd_echo_once : cmd_echo_conn, NULL);
     if (r < 0 && r != -ECANCELED)
         cmd_error("echo: %s", rn_strerror(r));
     cmd_end_signals();

@@ -21,6 +21,7 @@ static const struct command commands[] = {
     {"serve", "serve the files of a directory over HTTP", cmd_serve},
     {"echo", "send back what comes in, on TCP or unix sockets", cmd_echo},
     {"doctor", "find the limits of this machine that are in a server's way", cmd_doctor},
+    {"bench", "measure what connections cost on this machine", cmd_bench},
     {"trace", "show the system calls of any process", cmd_trace},
 };
 

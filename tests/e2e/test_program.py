@@ -19,7 +19,7 @@ def run(*argv):
 
 
 def test_help_and_version_go_to_standard_output():
-    for argv in (["--help"], ["help"], ["serve", "--help"], ["echo", "-h"], ["doctor", "-h"]):
+    for argv in (["--help"], ["help"], ["serve", "--help"], ["echo", "-h"], ["doctor", "-h"], ["bench", "-h"]):
         code, out, err = run(*argv)
         assert code == 0 and "Usage: runnel" in out and err == "", argv
     code, out, _ = run("--version")

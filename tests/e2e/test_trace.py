@@ -224,7 +224,7 @@ def test_a_slow_call_tells_its_coroutine():
         calls = tracer.end_lines()
     sent = [e for e in calls if e["call"] in ("sendto", "write") and e["result"] == 1 and e["args"][2] == 1]
     assert len(sent) == 3, calls
-    assert all(e["coroutine"]["started"].startswith("echo_once+0 in runnel+") for e in sent), sent
+    assert all(e["coroutine"]["started"].startswith("cmd_echo_once+0 in runnel+") for e in sent), sent
     assert any(e.get("coroutine", {}).get("name") == "accept" for e in calls), calls
     assert not any("coroutine" in e for e in calls if e["call"].startswith("epoll_")), calls
 
