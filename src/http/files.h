@@ -68,8 +68,8 @@ void rn__files_free(struct rn__files *f); /* nobody uses any */
  * A regular file, or with -EISDIR the news that it is a directory. The name is relative and
  * normalised (path.h). A coding: of those that the file as it is has beside it. -ENOENT also for
  * what is hidden (a segment that starts with '.'), for links that lead out of the root, and for
- * what is no regular file; -EACCES, -EMFILE, -ENOMEM, -EIO… Never parks: open and fstat go to the
- * disk where the directory is not cached.
+ * what is no regular file; -EACCES, -EMFILE, -ENOMEM, -EIO…, -EBUSY (look again later). Parks where
+ * the disk must be waited for; without a thread for that, or outside a coroutine, waits itself.
  */
 int rn__files_get(struct rn__files *f, const char *name, unsigned coding, rn_time now,
                   struct rn__file **ret);
@@ -79,7 +79,23 @@ int rn__files_get(struct rn__files *f, const char *name, unsigned coding, rn_tim
 int rn__files_check(const struct rn__file *file);
 void rn__files_put(struct rn__file *file);
 
-/* Below the root, as the policy has it; close-on-exec. */
+/* ---- look.c: any thread ---- */
+
+struct rn__look {
+    const struct rn__files_policy *policy;
+    const char *name;
+    unsigned coding;
+    const struct rn__file *old; /* what is known of it; NULL: nothing */
+    struct rn__file *found;     /* with one user; NULL: old is still true */
+    int result;
+};
+
+/* Opens, and reads what is small. 0, or an error of rn__files_get; -EAGAIN, and nothing has been
+ * done: it is not all in memory, and waiting for the disk was not allowed. */
+int rn__look(struct rn__look *k, bool wait);
+
+/* Below the root, as the policy has it; close-on-exec. May wait for the disk. -EBUSY: others change
+ * the folders on the way, all the time. */
 int rn__files_open(const struct rn__files_policy *policy, const char *name, int flags);
 
 /* Whatever one may not see does not exist: the error to tell for one of an open. */

@@ -338,6 +338,9 @@ static void answer_error(struct rn__exchange *x, rn_http_files *files, int error
     case ENOMEM:
         refuse(x, files, 503, "The server is short of memory or files.", "Retry-After", "1");
         break;
+    case EBUSY:
+        refuse(x, files, 503, "The folder is being changed.", "Retry-After", "1");
+        break;
     default:
         rn__log("http: %s", rn_strerror(error));
         refuse(x, files, 500, "The server failed.", NULL, NULL);

@@ -381,6 +381,27 @@ RN_CORO_TEST(options_that_are_wrong_are_refused)
     CHECK(files == NULL);
 }
 
+/* openat2(2): EAGAIN where something was renamed on the way, though nobody knows what. */
+RN_CORO_TEST(a_folder_that_never_stands_still_is_no_404)
+{
+    struct site *s = calloc(1, sizeof *s);
+    rn_http_files *files;
+
+    make_site();
+    CHECK_OK(rn_http_files_new(dir, &(rn_http_files_options){.list = true}, &files));
+    open_site(s, NULL, rn_http_files_handler, files);
+    CHECK_OK(rn__sys_fail("openat2", EAGAIN, 1, 1000));
+    CHECK_HAS(ask(s, "GET /site.css HTTP/1.1\r\nHost: x\r\n\r\n"), " 503 ");
+    CHECK_HAS(s->answer, "\r\nRetry-After: 1\r\n");
+    CHECK_HAS(ask(s, "GET /list/ HTTP/1.1\r\nHost: x\r\n\r\n"), " 503 ");
+    rn__sys_clear();
+    CHECK_HAS(ask(s, "GET /site.css HTTP/1.1\r\nHost: x\r\n\r\n"), " 200 ");
+    close_site(s);
+    rn_http_files_free(files);
+    remove_site();
+    free(s);
+}
+
 /* No half page. */
 RN_CORO_TEST(a_listing_that_cannot_be_made_is_an_error)
 {
