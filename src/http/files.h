@@ -94,6 +94,9 @@ struct rn__look {
  * done: it is not all in memory, and waiting for the disk was not allowed. */
 int rn__look(struct rn__look *k, bool wait);
 
+/* May the next change leave the same times, so that nobody would see it? */
+bool rn__is_unsettled(const struct stat *st, const struct timespec *now);
+
 /* Below the root, as the policy has it; close-on-exec. May wait for the disk. -EBUSY: others change
  * the folders on the way, all the time. */
 int rn__files_open(const struct rn__files_policy *policy, const char *name, int flags);

@@ -19,8 +19,9 @@
 #include "http/text.h"
 
 /* The clock that files are dated by moves in steps, of at most 10 ms: two changes within one leave
- * the same time. */
+ * the same time. Some file systems keep seconds only, FAT every other. */
 #define TICK (20 * RN_MILLISECOND)
+#define COARSE_TICK (2 * RN_SECOND + TICK)
 #define TRIES 32 /* for an openat2 that others' renames disturb */
 
 #ifndef RESOLVE_CACHED
@@ -147,10 +148,12 @@ static uint64_t hash_version(const struct stat *st)
     return mix(mix(h, (uint64_t)st->st_ctim.tv_sec), (uint64_t)st->st_ctim.tv_nsec);
 }
 
-static bool is_unsettled(const struct stat *st, const struct timespec *now)
+bool rn__is_unsettled(const struct stat *st, const struct timespec *now)
 {
-    return (now->tv_sec - st->st_ctim.tv_sec) * RN_SECOND + now->tv_nsec - st->st_ctim.tv_nsec <
-           TICK;
+    rn_time age = (now->tv_sec - st->st_ctim.tv_sec) * RN_SECOND + now->tv_nsec -
+                  st->st_ctim.tv_nsec;
+
+    return age < (st->st_ctim.tv_nsec == 0 ? COARSE_TICK : TICK);
 }
 
 /* A pattern with a slash is for the whole path, another for its last segment. */
@@ -304,7 +307,7 @@ static int look_at(struct rn__look *k, bool wait, struct rn__file *like)
     if (old != NULL && !old->unsettled && old->codings == like->codings &&
         same(&like->st, &old->st))
         return 0;
-    like->unsettled = is_unsettled(&like->st, &clock);
+    like->unsettled = rn__is_unsettled(&like->st, &clock);
     return make(k, wait, like);
 }
 

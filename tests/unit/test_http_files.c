@@ -186,6 +186,28 @@ RN_TEST(a_change_within_the_tick_of_the_last_is_noticed)
     close_files(1);
 }
 
+/* By the step in which its file system counts; the clock of a server of files may be ahead. */
+RN_TEST(a_file_is_unsettled_until_the_next_change_shows)
+{
+    static const struct {
+        long changed_s, changed_ns, now_s, now_ns;
+        bool unsettled;
+    } rows[] = {
+        {100, 5, 100, 5, true},         {100, 5, 100, 20000004, true},
+        {100, 5, 100, 20000005, false}, {100, 999999999, 101, 0, true},
+        {100, 5, 99, 0, true},          {100, 0, 100, 20000005, true},
+        {100, 0, 102, 19999999, true},  {100, 0, 102, 20000000, false},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct stat st = {.st_ctim = {rows[i].changed_s, rows[i].changed_ns}};
+        struct timespec now = {rows[i].now_s, rows[i].now_ns};
+
+        if (rn__is_unsettled(&st, &now) != rows[i].unsettled)
+            rntest_fail_at(__FILE__, __LINE__, "row %zu", i);
+    }
+}
+
 static size_t tag_of(char *tag, size_t room)
 {
     static rn_time now = RN_SECOND;
