@@ -53,7 +53,7 @@ typedef struct rn_http_client_options {
     rn_time head_ns;       /* from the end of the request to the end of the response's head; 60 s */
     rn_time whole_ns;      /* from the call to the end of the body, with redirects; 10 min */
     rn_time continue_ns;   /* to wait for a 100 where a request expects one; 1 s */
-    rn_time idle_ns;       /* a connection that has rested longer is not used again; 90 s */
+    rn_time idle_ns;       /* a connection that has rested longer is closed; 90 s */
     size_t max_head_bytes; /* of a response; 16 KiB, at most 1 MiB: -EMSGSIZE */
     /* These hold for each P. */
     unsigned max_idle;          /* connections kept; 0: 128 */
@@ -107,7 +107,8 @@ RN_API int rn_http_client_new(const rn_http_client_options *options, rn_http_cli
 /*
  * rn_http_client_free - free a client
  *   client  the owner's, once; no call is in it, and all replies are closed. NULL is allowed
- * Effects: may switch coroutines; closes the connections that were kept. Source: src/http/client.c
+ * Effects: switches coroutines; closes the connections that were kept, and ends the coroutine that
+ * each P has for them while there are some. Source: src/http/client.c
  */
 RN_API void rn_http_client_free(rn_http_client *client);
 

@@ -10,9 +10,10 @@
  * it and gives it back is on one P, the one whose poller knows it. Where another P reads the reply
  * to its end, that one keeps it.
  *
- * A connection that rests is watched by nobody: whether its peer has closed it meanwhile, or said
- * something that nobody asked for, is asked before it is used again. Between that look and the
- * request lies the window in which only a repetition helps (client_call.c).
+ * While some rest, a coroutine of their P looks after them once a second, and closes those whose
+ * time is over and those that their peer has ended. Before one is used again it is asked once more
+ * whether its peer has closed it, or said something that nobody asked for. Between that look and
+ * the request lies the window in which only a repetition helps (client_call.c).
  *
  * With max_conns_per_host each P counts its connections to a host in a gate, under the place's
  * lock. One is signalled for each connection that comes free; it looks again, and who comes later
@@ -36,6 +37,7 @@
 #define IDLE_MOST 128
 #define IDLE_HOST_MOST 32
 #define SPARES 16
+#define LOOK_EVERY RN_SECOND
 
 /* ---- clients ---- */
 
@@ -100,8 +102,10 @@ int rn_http_client_new(const rn_http_client_options *options, rn_http_client **r
     if (c == NULL)
         return -ENOMEM;
     c->n_places = n;
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         rn__list_init(&c->places[i].idle);
+        c->places[i].client = c;
+    }
     if (options != NULL)
         c->options = *options;
     r = choose_limits(c, &c->options);
@@ -124,6 +128,11 @@ void rn_http_client_free(rn_http_client *client)
 {
     if (client == NULL)
         return;
+    for (int i = 0; i < client->n_places; i++)
+        rn_sem_release(&client->places[i].stop, 1);
+    rn_shield_begin();
+    (void)rn_waitgroup_wait(&client->watchers);
+    rn_shield_end();
     for (int i = 0; i < client->n_places; i++) {
         struct rn__client_place *place = &client->places[i];
         struct rn__list *node;
@@ -276,19 +285,6 @@ static void take_out(struct rn__client_place *place, struct rn__link *link)
     place->n_idle--;
 }
 
-/* Closes what has rested too long. The list may change while a close parks. */
-static void sweep(rn_http_client *c, struct rn__client_place *place)
-{
-    while (c->idle_ns != 0 && !rn__list_empty(&place->idle)) {
-        struct rn__link *oldest = RN_CONTAINER(place->idle.next, struct rn__link, node);
-
-        if (rn__now_cached() - oldest->idle_since < c->idle_ns)
-            return;
-        take_out(place, oldest);
-        rn__link_drop(oldest);
-    }
-}
-
 /* Nothing to read, and no end: both would be there before we have asked for anything. */
 static bool is_quiet(rn_conn *conn)
 {
@@ -296,6 +292,83 @@ static bool is_quiet(rn_conn *conn)
 
     return rn__conn_pending(conn) == 0 &&
            rn__sys_recv(conn->w.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == -EAGAIN;
+}
+
+static bool is_too_old(const rn_http_client *c, const struct rn__link *link, rn_time now)
+{
+    return c->idle_ns != 0 && now - link->idle_since >= c->idle_ns;
+}
+
+/* Where the poller tells by itself, nobody asks before it has: by an edge, or by a flag that came
+ * along with the last bytes. */
+static bool has_ended(rn_conn *conn)
+{
+    struct rn__iowait *w = &conn->w;
+
+    if (rn__iowait_has_edges() && atomic_load(&w->home) != NULL && !rn__iowait_ready(w, RN__READ) &&
+        rn__iowait_seen(w) == 0)
+        return false;
+    rn__iowait_clear(w, RN__READ);
+    return !is_quiet(conn);
+}
+
+/* Closes those that nobody could use any more, `all` of them, or only those that are too old. First
+ * it takes them out: the list may change while a close parks. */
+static void close_useless(rn_http_client *c, struct rn__client_place *place, rn_time now, bool all)
+{
+    struct rn__list useless, *n = place->idle.next;
+
+    rn__list_init(&useless);
+    while (n != &place->idle) {
+        struct rn__link *link = RN_CONTAINER(n, struct rn__link, node);
+
+        n = n->next;
+        if (is_too_old(c, link, now) || (all && has_ended(link->conn))) {
+            take_out(place, link);
+            rn__list_push(&useless, &link->node);
+        } else if (!all) {
+            break; /* the oldest are in front */
+        }
+    }
+    while ((n = rn__list_pop(&useless)) != NULL)
+        rn__link_drop(RN_CONTAINER(n, struct rn__link, node));
+}
+
+/* Of its P, while there are idle ones. By the clock that deadlines are compared with: the cached
+ * one may lag behind one that has passed, and stands still until somebody parks. */
+static void watch_idle(void *arg)
+{
+    struct rn__client_place *place = arg;
+    rn_http_client *c = place->client;
+
+    while (!rn__list_empty(&place->idle)) {
+        rn_time next = rn_now() + LOOK_EVERY;
+
+        if (c->idle_ns != 0) {
+            struct rn__link *oldest = RN_CONTAINER(place->idle.next, struct rn__link, node);
+            rn_time end = rn__time_add(oldest->idle_since, c->idle_ns);
+
+            next = end < next ? end : next;
+        }
+        if (rn_sem_acquire(&place->stop, 1, next) != -ETIME)
+            break;
+        close_useless(c, place, rn_now(), true);
+    }
+    place->watched = false;
+    rn_waitgroup_done(&c->watchers);
+}
+
+/* Where there is no memory for that, the next one that comes to rest tries again. */
+static void watch(struct rn__client_place *place)
+{
+    const rn_go_options o = {.name = "http client", .proc = rn_proc_id()};
+
+    if (place->watched)
+        return;
+    rn_waitgroup_add(&place->client->watchers, 1);
+    place->watched = rn_go_with(&o, watch_idle, place) == 0;
+    if (!place->watched)
+        rn_waitgroup_done(&place->client->watchers);
 }
 
 static struct rn__link *take_idle(struct rn__client_place *place, const char *address)
@@ -375,7 +448,7 @@ int rn__link_get(rn_http_reply *x, bool fresh)
     struct rn__link *link = NULL;
     int r = 0;
 
-    sweep(c, here(c));
+    close_useless(c, here(c), rn__now_cached(), false);
     if (c->options.max_conns_per_host > 0) {
         r = get_counted(x, address, fresh, &link);
     } else {
@@ -433,5 +506,5 @@ void rn__link_put(struct rn__link *link, rn_http_client *c)
         take_out(place, link);
         rn__link_drop(link);
     }
-    sweep(c, place);
+    watch(place);
 }

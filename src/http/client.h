@@ -46,6 +46,9 @@ struct rn__gate {
 struct rn__client_place {
     _Alignas(RN_CACHE_LINE) struct rn__list idle; /* [P] of links, the latest last */
     unsigned n_idle;                              /* [P] */
+    bool watched;                                 /* [P] a coroutine looks after the idle ones */
+    rn_sem stop;                                  /* ends it */
+    rn_http_client *client;                       /* [C] */
     rn_http_reply *spare;                         /* [P] */
     int n_spare;                                  /* [P] */
     rn_mutex lock;          /* for the gates, and with them for the idle list */
@@ -58,6 +61,7 @@ struct rn_http_client {
     char *agent;                    /* NULL: none */
     rn_time dial_ns, head_ns, whole_ns, idle_ns, continue_ns; /* 0: no limit */
     size_t in_room;
+    rn_waitgroup watchers;
     int n_places;
     struct rn__client_place places[];
 };
