@@ -14,7 +14,6 @@
 #include <runnel/http_client.h>
 
 #include "base/list.h"
-#include "http/chunked.h"
 #include "http/exchange.h"
 #include "http/parse_reply.h"
 #include "http/url.h"
@@ -89,13 +88,10 @@ struct rn_http_reply {
         int error; /* sticky */
         enum rn__reply_body framing;
         uint64_t left; /* by length */
-        struct rn__chunked chunked;
     } now;
-    struct rn__trailer *trailers;
-    size_t base, at,
-        len; /* in: the head up to base, at: what of the body is not read, len: its end */
+    struct rn__input in; /* in.buf is `input`, below */
     struct rn__reply_head head;
-    char in[];
+    char input[];
 };
 
 /* A request on its way, and what redirects have made of it. */

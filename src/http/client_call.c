@@ -203,7 +203,7 @@ static int open_tunnel(rn_http_reply *x, const char *address, rn_conn **ret)
     if (r == 0 && x->head.status >= 300)
         r = -RN_EPROXY;
     if (r == 0)
-        r = rn_unread(x->link->conn, x->in + x->at, x->len - x->at);
+        r = rn_unread(x->link->conn, x->in.buf + x->in.at, x->in.len - x->in.at);
     if (r < 0)
         return r;
     rn_set_deadline(x->link->conn, 0);

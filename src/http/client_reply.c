@@ -23,15 +23,10 @@
 
 void rn__exchange_begin(rn_http_reply *x, bool head_only)
 {
-    while (x->trailers != NULL) {
-        struct rn__trailer *t = x->trailers;
-
-        x->trailers = t->next;
-        rn__free(t);
-    }
+    rn__input_free_trailers(&x->in);
+    rn__input_begin(&x->in, x->link == NULL ? NULL : x->link->conn, x->input, x->client->in_room);
     memset(&x->now, 0, sizeof x->now);
     x->now.head_only = head_only;
-    x->base = x->at = x->len = 0;
     rn__reply_begin(&x->head);
 }
 
@@ -41,14 +36,15 @@ void rn__exchange_begin(rn_http_reply *x, bool head_only)
 static int parse_head(rn_http_reply *x)
 {
     for (;;) {
-        ssize_t n = rn__reply_parse(&x->head, x->in, x->len, x->client->options.max_head_bytes);
+        ssize_t n = rn__reply_parse(&x->head, x->in.buf, x->in.len,
+                                    x->client->options.max_head_bytes);
 
         if (n < 0)
             return x->head.too_long ? -EMSGSIZE : -RN_EHTTP;
         if (n == 0)
             return 0;
         if (x->head.status >= 200) {
-            x->base = x->at = (size_t)n;
+            x->in.base = x->in.at = (size_t)n;
             x->now.complete = true;
             return 1;
         }
@@ -56,8 +52,8 @@ static int parse_head(rn_http_reply *x)
         if (x->head.status == 101 || ++x->now.interim > INTERIM_MOST)
             return -RN_EHTTP;
         x->now.continued |= x->head.status == 100;
-        memmove(x->in, x->in + n, x->len - (size_t)n);
-        x->len -= (size_t)n;
+        memmove(x->in.buf, x->in.buf + n, x->in.len - (size_t)n);
+        x->in.len -= (size_t)n;
         rn__reply_begin(&x->head);
     }
 }
@@ -65,11 +61,11 @@ static int parse_head(rn_http_reply *x)
 /* The parser's limit is met before the buffer is full. */
 static int read_head(rn_http_reply *x)
 {
-    ssize_t n = rn_read(x->link->conn, x->in + x->len, x->client->in_room - x->len);
+    ssize_t n = rn_read(x->link->conn, x->in.buf + x->in.len, x->in.room - x->in.len);
 
     if (n <= 0)
         return n == 0 ? -RN_EPARTIAL : (int)n;
-    x->len += (size_t)n;
+    x->in.len += (size_t)n;
     x->now.answered = true;
     return parse_head(x);
 }
@@ -100,6 +96,7 @@ void rn__reply_start(rn_http_reply *x)
     bool strange;
 
     x->now.framing = rn__reply_framing(h, x->now.head_only);
+    x->in.chunked = (struct rn__chunked){0};
     x->now.left = x->now.framing == RN__REPLY_LENGTH ? h->content_length : 0;
     /* A 204 has no body, RFC 9112 6.3; if it says that it has one, its server may send it. */
     strange = h->status == 204 && (h->chunked || h->content_length > 0);
@@ -114,116 +111,21 @@ void rn__reply_start(rn_http_reply *x)
 
 /* ---- the body ---- */
 
-/* More input, behind the head. > 0, or an error; the end of the stream is one. */
-static ssize_t refill(rn_http_reply *x)
-{
-    ssize_t n;
-
-    memmove(x->in + x->base, x->in + x->at, x->len - x->at);
-    x->len -= x->at - x->base;
-    x->at = x->base;
-    if (x->len == x->client->in_room)
-        return -RN_EHTTP; /* a line longer than there is room: its limit is lower */
-    n = rn_read(x->link->conn, x->in + x->len, x->client->in_room - x->len);
-    if (n <= 0)
-        return n == 0 ? -RN_EPARTIAL : n;
-    x->len += (size_t)n;
-    return n;
-}
-
-/* Data, of which `most` bytes are to come: 0 at the end of the stream. */
-static ssize_t take(rn_http_reply *x, char *buf, size_t len, uint64_t most)
-{
-    size_t have = x->len - x->at;
-
-    if (len > most)
-        len = (size_t)most;
-    if (have == 0)
-        return rn_read(x->link->conn, buf, len);
-    have = have < len ? have : len;
-    memcpy(buf, x->in + x->at, have);
-    x->at += have;
-    return (ssize_t)have;
-}
-
-static int keep_trailer(rn_http_reply *x, const char *name, size_t name_len, const char *value,
-                        size_t value_len)
-{
-    struct rn__trailer *t = rn__malloc(sizeof *t + name_len + value_len + 2), **at = &x->trailers;
-    char *text;
-
-    if (t == NULL)
-        return -ENOMEM;
-    text = (char *)(t + 1);
-    *t = (struct rn__trailer){.name = text, .value = text + name_len + 1};
-    *(char *)mempcpy(text, name, name_len) = '\0';
-    *(char *)mempcpy(text + name_len + 1, value, value_len) = '\0';
-    if (rn__trailer_is_forbidden(t->name)) {
-        rn__free(t);
-        return 0;
-    }
-    while (*at != NULL)
-        at = &(*at)->next;
-    *at = t;
-    return 0;
-}
-
-/* 0 when all of them are there. */
-static int take_trailers(rn_http_reply *x)
-{
-    for (;;) {
-        size_t name_len = 0, value_len = 0;
-        const char *value = NULL, *at = x->in + x->at;
-        ssize_t n = rn__chunked_trailer(&x->now.chunked, at, x->len - x->at, &name_len, &value,
-                                        &value_len);
-
-        if (n < 0)
-            return -RN_EHTTP;
-        x->at += (size_t)n;
-        if (n > 0 && name_len == 0)
-            return 0;
-        n = n == 0 ? refill(x) : keep_trailer(x, at, name_len, value, value_len);
-        if (n < 0)
-            return (int)n;
-    }
-}
-
-/* To the next data: 1; the end of the body: 0. */
-static int next_chunk(rn_http_reply *x)
-{
-    struct rn__chunked *c = &x->now.chunked;
-
-    for (;;) {
-        ssize_t n = rn__chunked_next(c, x->in + x->at, x->len - x->at);
-
-        if (n < 0)
-            return -RN_EHTTP;
-        x->at += (size_t)n;
-        if (c->left > 0)
-            return 1;
-        if (rn__chunked_at_trailers(c))
-            return take_trailers(x);
-        n = refill(x);
-        if (n < 0)
-            return (int)n;
-    }
-}
-
 /* > 0; 0: the end of the body; or an error. */
 static ssize_t read_body(rn_http_reply *x, char *buf, size_t len)
 {
-    uint64_t *left = x->now.framing == RN__REPLY_CHUNKED ? &x->now.chunked.left : &x->now.left;
+    uint64_t *left = x->now.framing == RN__REPLY_CHUNKED ? &x->in.chunked.left : &x->now.left;
     ssize_t n;
 
     if (x->now.framing == RN__REPLY_UNTIL_CLOSE)
-        return take(x, buf, len, UINT64_MAX);
+        return rn__input_take(&x->in, buf, len, UINT64_MAX);
     if (*left == 0) { /* by length, it would have ended */
-        int r = next_chunk(x);
+        int r = rn__input_next_chunk(&x->in);
 
         if (r <= 0)
             return r;
     }
-    n = take(x, buf, len, *left);
+    n = rn__input_take(&x->in, buf, len, *left);
     if (n <= 0)
         return n == 0 ? -RN_EPARTIAL : n;
     *left -= (uint64_t)n;
@@ -275,7 +177,7 @@ void rn__reply_let_go(rn_http_reply *x)
         drain(x);
     x->link = NULL;
     /* What lies behind the response nobody has asked for: it would be the next one's answer. */
-    if (x->now.ended && !x->now.close && x->at == x->len && x->now.error == 0)
+    if (x->now.ended && !x->now.close && x->in.at == x->in.len && x->now.error == 0)
         rn__link_put(link, x->client);
     else
         rn__link_drop(link);
@@ -347,8 +249,5 @@ bool rn_http_reply_header_at(const rn_http_reply *reply, unsigned i, const char 
 
 const char *rn_http_reply_trailer(const rn_http_reply *reply, const char *name)
 {
-    for (const struct rn__trailer *t = reply->trailers; t != NULL; t = t->next)
-        if (strcasecmp(t->name, name) == 0)
-            return t->value;
-    return NULL;
+    return rn__input_trailer(&reply->in, name);
 }

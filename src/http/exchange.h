@@ -5,8 +5,8 @@
  * parsed head, the answer under way, and the output buffer, in which the answers of a pipelined
  * batch collect so that they leave in one send.
  *
- *      in:   [ done | head | body as it came, not yet read | free ]
- *                   start  body_base                       len
+ *      in:   [ done | head | body as it came, not yet read | free ]      (input.h)
+ *                   start  base                            len
  *
  * While a handler runs its head stays where it is: the text it was given points there.
  */
@@ -16,7 +16,7 @@
 #include <runnel/http.h>
 #include <time.h>
 
-#include "http/chunked.h"
+#include "http/input.h"
 #include "http/parse.h"
 #include "http/text.h"
 #include "net/net.h"
@@ -36,11 +36,6 @@ struct rn__arena_block {
     _Alignas(max_align_t) char bytes[];
 };
 
-struct rn__trailer {
-    struct rn__trailer *next;
-    const char *name, *value;
-};
-
 struct rn_http_request {
     const char *path;              /* decoded; NULL: not yet */
     const struct rn__route *route; /* of the mux; NULL: none */
@@ -56,8 +51,6 @@ struct rn_http_request {
     int body_error;
     bool body_begun; /* a read was tried: the peer was asked to go on, the clock runs */
     bool body_ended;
-    struct rn__chunked chunked;
-    struct rn__trailer *trailers, *last_trailer;
     struct rn__http_request head;
 };
 
@@ -121,12 +114,13 @@ struct rn__exchange {
     bool hijacked;
     struct serve *held; /* hijacked: what must not end before the handler has returned */
     rn_time began;
-    size_t start, len, body_base, body_at;
+    struct rn__input in; /* in.buf is `input`, below */
+    size_t start;
     size_t out_len;
     rn_http_response w;
     rn_http_request r;
     char out[RN__OUT_ROOM];
-    char in[];
+    char input[];
 };
 
 static inline struct rn__exchange *rn__exchange_of_w(rn_http_response *w)

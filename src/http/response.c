@@ -492,7 +492,7 @@ int rn_http_hijack(rn_http_response *w, rn_conn **ret)
         return -EBUSY;
     r = rn__out_flush(x, 0);
     if (r == 0)
-        r = rn_unread(x->conn, x->in + x->body_at, x->len - x->body_at);
+        r = rn_unread(x->conn, x->in.buf + x->in.at, x->in.len - x->in.at);
     if (r < 0)
         return r;
     rn_set_deadline(x->conn, 0);

@@ -164,7 +164,8 @@ static struct rn__exchange *get_exchange(rn_http_server *s, rn_conn *conn)
     x->conn = conn;
     x->place = place;
     x->state = NULL;
-    x->start = x->len = x->out_len = 0;
+    rn__input_begin(&x->in, conn, x->input, s->in_room);
+    x->start = x->out_len = 0;
     x->timed = x->close = x->hijacked = false;
     x->held = NULL;
     x->began = rn__now_cached();
@@ -225,12 +226,13 @@ static void refuse(struct rn__exchange *x, int status, const char *reason)
 static void make_room(struct rn__exchange *x, size_t head_len)
 {
     if (x->start > 0 && rn__has_body(&x->r)) {
-        memmove(x->in, x->in + x->start, x->len - x->start);
-        x->len -= x->start;
+        memmove(x->in.buf, x->in.buf + x->start, x->in.len - x->start);
+        x->in.len -= x->start;
         x->start = 0;
-        (void)rn__http_parse(&x->r.head, x->in, x->len, &x->server->limits); /* moves its slices */
+        (void)rn__http_parse(&x->r.head, x->in.buf, x->in.len,
+                             &x->server->limits); /* moves its slices */
     }
-    x->body_base = x->body_at = x->start + head_len;
+    x->in.base = x->in.at = x->start + head_len;
 }
 
 /* 0: on to the next request; -1: the connection is closed, or somebody else's. */
@@ -254,9 +256,10 @@ static int handle(struct rn__exchange *x, size_t head_len)
     }
     tell_done(x, true);
     rn__request_end(&x->r);
+    rn__input_free_trailers(&x->in);
     if (x->hijacked)
         return -1;
-    x->start = x->body_at;
+    x->start = x->in.at;
     if (x->close) {
         /* Where a write failed there is a hole, and nothing may follow it. */
         if (x->w.error == 0 || x->w.error == -RN_EPARTIAL)
@@ -270,8 +273,8 @@ static int handle(struct rn__exchange *x, size_t head_len)
 /* Parses and answers what is in the buffer. 1: all of it, 0: more is needed, -1: close. */
 static int serve_input(struct rn__exchange *x)
 {
-    while (x->start < x->len) {
-        ssize_t n = rn__http_parse(&x->r.head, x->in + x->start, x->len - x->start,
+    while (x->start < x->in.len) {
+        ssize_t n = rn__http_parse(&x->r.head, x->in.buf + x->start, x->in.len - x->start,
                                    &x->server->limits);
 
         if (n == RN__HTTP_INCOMPLETE)
@@ -295,23 +298,23 @@ static int read_more(struct rn__exchange *x)
     ssize_t n;
 
     if (x->start > 0) {
-        memmove(x->in, x->in + x->start, x->len - x->start);
-        x->len -= x->start;
+        memmove(x->in.buf, x->in.buf + x->start, x->in.len - x->start);
+        x->in.len -= x->start;
         x->start = 0;
     }
     /* From a request's first byte on the clock runs, whatever trickles in. */
-    if (x->len > 0 && !x->timed) {
+    if (x->in.len > 0 && !x->timed) {
         x->timed = true;
         rn__http_clock(x, RN__READ, x->server->head_ns);
     }
-    if (x->len > 0 && rn__out_flush(x, 0) < 0)
+    if (x->in.len > 0 && rn__out_flush(x, 0) < 0)
         return -1;
-    n = rn_read(x->conn, x->in + x->len, x->server->in_room - x->len);
-    if (n == -ETIME && x->len > 0)
+    n = rn_read(x->conn, x->in.buf + x->in.len, x->in.room - x->in.len);
+    if (n == -ETIME && x->in.len > 0)
         refuse(x, 408, "The request took too long.");
     if (n <= 0)
         return -1;
-    x->len += (size_t)n;
+    x->in.len += (size_t)n;
     return 0;
 }
 
@@ -367,7 +370,7 @@ static void serve_conn(rn_conn *conn, rn_http_server *s, struct rn__conn_state *
     hijacked = x->hijacked;
     held = x->held;
     state = x->state;
-    if (!hijacked && x->start < x->len) /* pipelined, and not answered: more may be on its way */
+    if (!hijacked && x->start < x->in.len) /* pipelined, and not answered: more may be on its way */
         rn__conn_linger(conn);
     put_exchange(x);
     if (!hijacked && r > 0 && rest(conn, s, state))
