@@ -196,14 +196,18 @@ static const char *date_now(struct rn__http_place *p)
     return p->date;
 }
 
+/* RFC 9110 9.3.6: to the peer this is a tunnel now, and what it sends there no request. */
+static bool opens_tunnel(const struct rn__exchange *x, int status)
+{
+    return x->r.head.method == RN__HTTP_CONNECT && status < 300;
+}
+
 void rn__response_start(struct rn__exchange *x, int status)
 {
     static const char ok[] = "HTTP/1.1 200 OK\r\n";
     rn_http_response *w = &x->w;
 
-    x->close |= !rn__body_is_short(x) || rn__serve_draining(x->conn);
-    /* RFC 9110 9.3.6: to the peer this is a tunnel now, and what it sends there no request. */
-    x->close |= x->r.head.method == RN__HTTP_CONNECT && status < 300;
+    x->close |= !rn__body_is_short(x) || rn__serve_draining(x->conn) || opens_tunnel(x, status);
     if (status == 200) {
         rn__out_put(x, ok, sizeof ok - 1);
     } else {
@@ -258,8 +262,8 @@ static int put_head(struct rn__exchange *x, enum rn__framing framing, size_t bod
     if (r < 0)
         return r;
     w->no_body = has_no_body(x, status);
-    w->framing = framing;
-    x->close |= framing == RN__FRAME_CLOSE && !w->no_body;
+    w->framing = opens_tunnel(x, status) ? RN__FRAME_CLOSE : framing; /* RFC 9110 8.6 */
+    x->close |= w->framing == RN__FRAME_CLOSE && !w->no_body;
     rn__response_start(x, status);
     put_framing(x);
     rn__out_put(x, w->fields, w->fields_len);

@@ -82,6 +82,36 @@ RN_CORO_TEST(a_handler_sees_its_request_and_the_answer_has_its_length)
     end_site(s);
 }
 
+/* By length, not known yet, more than is staged. */
+static void answer_tunnel(rn_http_response *w, rn_http_request *r, void *arg)
+{
+    int port = atoi(strchr(rn_http_get_target(r), ':') + 1);
+
+    (void)arg;
+    if (port == 1)
+        CHECK_OK(rn_http_set_length(w, 20000));
+    for (int i = 0; i < (port == 2 ? 2 : 2000); i++)
+        CHECK_EQ(rn_http_write(w, "0123456789", 10), 10);
+}
+
+/* RFC 9110 8.6 and RFC 9112 6.1: what follows is the tunnel's, and ends with the connection. */
+RN_CORO_TEST(an_answer_that_opens_a_tunnel_says_no_length)
+{
+    static const size_t lens[] = {20000, 20, 20000};
+    struct site *s = new_site(NULL, answer_tunnel, NULL);
+    char request[64];
+
+    for (int i = 0; i < 3; i++) {
+        snprintf(request, sizeof request, "CONNECT x:%d HTTP/1.1\r\nHost: x\r\n\r\n", i + 1);
+        CHECK_HAS(ask(s, request), " 200 OK\r\n");
+        CHECK_HAS(s->answer, "Connection: close\r\n");
+        CHECK_HAS_NO(s->answer, "Content-Length");
+        CHECK_HAS_NO(s->answer, "Transfer-Encoding");
+        CHECK_EQ(strlen(strstr(s->answer, "\r\n\r\n") + 4), lens[i]);
+    }
+    end_site(s);
+}
+
 static void remember(rn_http_response *w, rn_http_request *r, void *arg)
 {
     int *drops = arg, *mine = rn_http_get_conn_value(r);
