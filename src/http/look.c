@@ -195,11 +195,11 @@ static void write_head(const struct rn__files_policy *p, struct rn__file *e, cha
     char date[RN__HTTP_DATE_LEN + 1];
     unsigned n = 0;
 
-    rn__http_date(e->st.st_mtim.tv_sec, date);
+    rn__http_date(e->validators.modified, date);
     add_line(to, &n, "ETag: %s\"%016llx-%llx\"\r\n", e->unsettled ? "W/" : "",
              (unsigned long long)hash_version(&e->st), (unsigned long long)e->st.st_size);
-    e->validators = (struct rn__validators){
-        .etag = e->head + 6, .etag_len = n - 8, .modified = e->st.st_mtim.tv_sec};
+    e->validators.etag = e->head + 6;
+    e->validators.etag_len = n - 8;
     add_line(to, &n, "Last-Modified: %s\r\nAccept-Ranges: bytes\r\n", date);
     if (rule != NULL)
         add_line(to, &n, "Cache-Control: %s\r\n", rule);
@@ -308,6 +308,9 @@ static int look_at(struct rn__look *k, bool wait, struct rn__file *like)
         same(&like->st, &old->st))
         return 0;
     like->unsettled = rn__is_unsettled(&like->st, &clock);
+    /* RFC 9110 8.8.2.1: never later than the response. */
+    like->validators.modified = like->st.st_mtim.tv_sec < clock.tv_sec ? like->st.st_mtim.tv_sec
+                                                                       : clock.tv_sec;
     return make(k, wait, like);
 }
 

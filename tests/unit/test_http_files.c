@@ -7,11 +7,13 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/sys.h"
 #include "http/files.h"
+#include "http/text.h"
 #include "rntest.h"
 
 static char folder[] = "/tmp/rntest-files-XXXXXX";
@@ -240,6 +242,24 @@ RN_TEST(a_tag_says_one_version)
     CHECK_OK(utimensat(root, "f0", times, 0));
     len = tag_of(other, sizeof other);
     CHECK(memcmp(one, other, len) != 0);
+    close_files(1);
+}
+
+/* RFC 9110 8.8.2.1: else who asks by that date would never see the next version. */
+RN_TEST(a_file_of_tomorrow_is_of_now)
+{
+    struct timespec times[2] = {{.tv_sec = time(NULL) + 86400}, {.tv_sec = time(NULL) + 86400}};
+    char line[64] = "Last-Modified: ";
+    struct rn__file *f;
+
+    open_files(1, 10);
+    CHECK_OK(utimensat(root, "f0", times, 0));
+    f = get(0, RN_SECOND);
+    CHECK(f->validators.modified <= time(NULL));
+    CHECK(f->validators.modified > time(NULL) - 20);
+    rn__http_date(f->validators.modified, line + strlen(line));
+    CHECK(memmem(f->head, f->head_len, line, strlen(line)) != NULL);
+    rn__files_put(f);
     close_files(1);
 }
 
