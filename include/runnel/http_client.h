@@ -130,10 +130,11 @@ RN_API int rn_http_get(rn_http_client *client, const char *url, rn_http_reply **
  *   request  request; only read, and only during the call
  *   ret      the reply; the caller's to close
  * Redirects (301, 302, 303, 307, 308) are followed: a POST becomes a GET by the first two, all but
- * HEAD by 303. Authorization, Cookie and Host are not sent on to another host or port. A request
- * whose connection was kept, and is found closed before a byte of the answer, is repeated on a new
- * one, where that does no harm: its method is idempotent or it has an Idempotency-Key, or nothing
- * of it was sent; and its body can be had again.
+ * HEAD by 303. Authorization, Cookie and Host are not sent on to another host or port, nor is
+ * Proxy-Authorization where the client has no proxy. A request whose connection was kept, and is
+ * found closed before a byte of the answer, is repeated on a new one, where that does no harm: its
+ * method is idempotent or it has an Idempotency-Key, or nothing of it was sent; and its body can be
+ * had again.
  * Returns 0, whatever the status.
  *   -RN_EURL, -RN_ESCHEME the URL, or that of a redirect   -RN_EREDIRECTS too many of these
  *   -EINVAL a malformed method, field or body, or one that is the client's; CONNECT

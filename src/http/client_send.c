@@ -82,13 +82,17 @@ int rn__out_format(rn_http_reply *x, const char *format, ...)
     return 0;
 }
 
-/* Is this field of the request still to be sent, after redirects? */
+/* Is this field of the request still to be sent, after redirects? What is for a proxy is for the
+ * next host where there is none. */
 static bool is_kept(const struct rn__call *call, const char *name)
 {
     static const char *const secrets[] = {"authorization", "cookie", "cookie2", "host",
                                           "www-authenticate"};
+    bool direct = call->reply->client->proxy == NULL;
 
     if (call->redirects > 0 && !call->has_body && strncasecmp(name, "content-", 8) == 0)
+        return false;
+    if (call->away && direct && strcasecmp(name, "proxy-authorization") == 0)
         return false;
     for (size_t i = 0; call->away && i < RN_COUNT_OF(secrets); i++)
         if (strcasecmp(name, secrets[i]) == 0)

@@ -447,10 +447,12 @@ RN_CORO_TEST(redirects_change_method_and_body_as_their_status_says)
 
 RN_CORO_TEST(secrets_stay_with_their_host)
 {
-    static const rn_http_header secret[] = {
-        {"Authorization", "a"}, {"cookie", "b"}, {"Host", "h.test"}, {"X-Own", "c"}, {0}};
+    static const rn_http_header secret[] = {{"Authorization", "a"},       {"cookie", "b"},
+                                            {"Host", "h.test"},           {"X-Own", "c"},
+                                            {"Proxy-Authorization", "d"}, {0}};
     struct place *p = new_place(), *other = new_place();
-    rn_http_client *c = new_client(NULL);
+    rn_http_client *c = new_client(NULL),
+                   *proxied = new_client(&(rn_http_client_options){.proxy = p->url});
     rn_http_client_request q = {.url = url_of(p, "/302/head"), .headers = secret};
     const char *body = fetch(c, &q, NULL);
 
@@ -464,11 +466,18 @@ RN_CORO_TEST(secrets_stay_with_their_host)
     CHECK_HAS_NO(body, "Authorization");
     CHECK_HAS_NO(body, "cookie");
     CHECK_HAS_NO(body, "h.test");
+    CHECK_HAS_NO(body, "Proxy-");
+    q.url = "http://one.test/302/away/head"; /* the proxy's own: it is the same for all hosts */
+    body = fetch(proxied, &q, NULL);
+    CHECK_HAS(body, other->url);
+    CHECK_HAS_NO(body, "\nAuthorization");
+    CHECK_HAS(body, "Proxy-Authorization: d\n");
     q.url = url_of(p, "/302/away/302/away/head"); /* there and back */
     body = fetch(c, &q, NULL);
     CHECK_HAS(body, p->url + 7);
     CHECK_HAS_NO(body, "Authorization");
     rn_http_client_free(c);
+    rn_http_client_free(proxied);
     end_place(p);
     end_place(other);
 }
