@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "http/chunked.h"
+#include "http/parse.h"
 #include "must.h"
 
 enum verdict { NEEDS_MORE, ENDED, REFUSED };
@@ -18,6 +19,7 @@ struct framed {
     uint64_t body_len;
     uint32_t body_hash; /* FNV-1a */
     unsigned trailers;
+    const char *reason; /* REFUSED: the rule broken */
 };
 
 #define HASH_START 2166136261u
@@ -73,6 +75,34 @@ static inline enum verdict frame_chunked(struct framed *f, struct rn__chunked *c
         if (c->left == 0)
             return f->verdict = NEEDS_MORE;
     }
+}
+
+/* All of a request: its head, of which req then tells, and its body. */
+static inline struct framed frame_ours(struct rn__http_request *req, const char *buf, size_t len)
+{
+    struct framed f = {.body_hash = HASH_START};
+    struct rn__chunked c = {0};
+    ssize_t n;
+
+    rn__http_begin(req);
+    n = rn__http_parse(req, buf, len, NULL);
+    if (n <= 0) {
+        f.verdict = n < 0 ? REFUSED : NEEDS_MORE;
+        f.reason = req->reason;
+        return f;
+    }
+    f.at = (size_t)n;
+    if (req->chunked) {
+        (void)frame_chunked(&f, &c, buf, len);
+        f.reason = c.reason;
+    } else if (req->content_length > len - f.at) {
+        f.verdict = NEEDS_MORE;
+    } else {
+        hash_body(&f, buf + f.at, (size_t)req->content_length);
+        f.at += (size_t)req->content_length;
+        f.verdict = ENDED;
+    }
+    return f;
 }
 
 #endif

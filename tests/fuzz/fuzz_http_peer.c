@@ -7,7 +7,6 @@
  * of the classes of docs/design/http-disagreements.md, each of which is a rule in is_explained().
  */
 #include "framing.h"
-#include "http/parse.h"
 
 #include <http_parser.h>
 #include <strings.h>
@@ -15,31 +14,6 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 static struct rn__http_request req;
-
-static struct framed frame_ours(const char *buf, size_t len)
-{
-    struct framed f = {.body_hash = HASH_START};
-    struct rn__chunked c = {0};
-    ssize_t n;
-
-    rn__http_begin(&req);
-    n = rn__http_parse(&req, buf, len, NULL);
-    if (n <= 0) {
-        f.verdict = n < 0 ? REFUSED : NEEDS_MORE;
-        return f;
-    }
-    f.at = (size_t)n;
-    if (req.chunked) {
-        (void)frame_chunked(&f, &c, buf, len);
-    } else if (req.content_length > len - f.at) {
-        f.verdict = NEEDS_MORE;
-    } else {
-        hash_body(&f, buf + f.at, (size_t)req.content_length);
-        f.at += (size_t)req.content_length;
-        f.verdict = ENDED;
-    }
-    return f;
-}
 
 static int on_body(http_parser *p, const char *at, size_t len)
 {
@@ -101,7 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     const char *buf = (const char *)data;
     http_parser p;
-    struct framed ours = frame_ours(buf, len), theirs = frame_theirs(buf, len, &p);
+    struct framed ours = frame_ours(&req, buf, len), theirs = frame_theirs(buf, len, &p);
 
     if (ours.verdict == REFUSED || (ours.verdict == NEEDS_MORE && theirs.verdict == NEEDS_MORE))
         return 0;
