@@ -131,7 +131,8 @@ static void on_linger(struct rn__iowait *w)
     ssize_t n;
 
     do {
-        if (rn__iowait_check(w, RN__READ) < 0)
+        n = rn__iowait_check(w, RN__READ);
+        if (n < 0)
             break;
         rn__iowait_clear(w, RN__READ);
         n = rn__sys_recv(w->fd, scratch, sizeof scratch, 0);
@@ -139,7 +140,12 @@ static void on_linger(struct rn__iowait *w)
             return;
         c->lingered_kib = (uint16_t)(c->lingered_kib + (n + 1023) / 1024);
     } while (n > 0 && c->lingered_kib < LINGER_MOST_KIB);
-    finish_linger(c);
+    /* Who sends on would be reset before it has looked at what it was told. Read slowly instead:
+     * its window closes, and until the time is over it can look. */
+    if (n > 0 && c->want_linger)
+        rn__iowait_rest_again(w);
+    else
+        finish_linger(c);
 }
 
 /* False where there is no need to, or no way. */

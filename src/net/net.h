@@ -54,7 +54,7 @@ struct rn_conn {
     _Atomic(struct serve *) serve; /* counts it; NULL: nobody's */
     struct rn__msg arrive;         /* a new one, on its way to the P that is to be its home */
     size_t stack_bytes;            /* of the handler */
-    uint16_t lingered_kib;         /* thrown away so far */
+    uint16_t lingered_kib;         /* thrown away so far; 16 KiB each 10 ms for 2 s fit */
     bool is_socket;                /* [C] else a pipe or a terminal */
     bool is_pipe;                  /* [C] */
     bool is_tcp;                   /* [C] */
@@ -124,7 +124,7 @@ static inline void rn__conn_count(rn_conn *c, enum rn__count how)
     rn__count(how);
 }
 
-/* close.c: the peer may still be sending: drain before closing. */
+/* close.c: the peer may still be sending: drain before closing, slowly after 64 KiB. */
 static inline void rn__conn_linger(rn_conn *c)
 {
     c->want_linger = true;

@@ -7,7 +7,7 @@
 #include "task/follow.h"
 #include "task/proc.h"
 
-/* How soon a rest that ran out of memory is tried again. */
+/* How soon a rest that ran out of memory, or wants to be slow, is tried again. */
 #define REST_RETRY (10 * RN_MILLISECOND)
 
 /* A P that has not looked around for so long is stalled. */
@@ -373,7 +373,7 @@ void rn__iowait_timer(struct rn__proc *p, struct rn__timer *t)
                                             : RN_CONTAINER(t, struct rn__iowait, timer[RN__READ]);
     rn_time at = atomic_load(&w->deadline[dir]);
 
-    if (atomic_load(&w->fired)) { /* a rest that lacked memory */
+    if (atomic_load(&w->fired)) { /* rn__iowait_rest_again */
         atomic_store(&w->fired, false);
         w->rest(w);
         return;

@@ -118,7 +118,8 @@ void rn__iowait_rest_here(struct rn__iowait *w);
  * one left warm, and not all at once on as many cold ones. */
 void rn__start_later(struct rn__iowait *w);
 
-/* From within rest, when it could not do its work for want of memory: call it again soon. */
+/* From within rest, when it could not do its work for want of memory, or should not go on at once:
+ * call it again in 10 ms. */
 void rn__iowait_rest_again(struct rn__iowait *w);
 
 /* Out of its poller; the next wait gives it a new home. On the home P, with nobody waiting. */
