@@ -17,12 +17,15 @@ import tempfile
 import threading
 import time
 import traceback
+import urllib.request
 
+HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.path.abspath(sys.argv[1])
 RUNNEL = os.path.join(BUILD, "runnel")
 RESET = b"\1\0\0\0\0\0\0\0"  # struct linger: on, 0 s
 GET = b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n"
 libc = ctypes.CDLL(None)
+go_folder = tempfile.TemporaryDirectory()
 
 
 def is_sanitized():
@@ -43,7 +46,7 @@ class Program:
 
     def __init__(self, *argv, limit=None, **env):
         def prepare():
-            libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: do not outlive this script
+            die_with_us()
             if limit:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 
@@ -160,6 +163,28 @@ class Serve(Program):
             shutil.rmtree(self.folder)
 
 
+class Admin(Serve):
+    def __init__(self, *options, **more):
+        self.admin = free_port()
+        super().__init__("--admin", f"127.0.0.1:{self.admin}", *options, **more)
+
+    def url(self, path):
+        return f"http://127.0.0.1:{self.admin}{path}"
+
+    def get(self, path):
+        with urllib.request.urlopen(self.url(path), timeout=LIMIT / 3) as answer:
+            return answer.read().decode()
+
+    def stats(self):
+        return json.loads(self.get("/debug/stats.json"))
+
+    def ask(self, n, path=b""):
+        with self.connect() as c:
+            for _ in range(n):
+                c.sendall(GET % path)
+                read_response(c)
+
+
 given_ports = set()
 
 
@@ -234,6 +259,25 @@ def example(name):
     if not os.path.exists(path):
         raise Skip(f"{name} is not built: its library is missing")
     return path
+
+
+def need(program):
+    if shutil.which(program) is None:
+        raise Skip(f"no {program}")
+
+
+def built_by_go(source):
+    """The program of one Go file beside the tests, once for each file."""
+    need("go")
+    path = os.path.join(go_folder.name, source.replace("/", "-")[:-3])
+    if not os.path.exists(path):
+        env = dict(os.environ, GOCACHE=os.path.join(BUILD, "go-cache"), GO111MODULE="off")
+        subprocess.run(["go", "build", "-o", path, os.path.join(HERE, source)], env=env, check=True)
+    return path
+
+
+def die_with_us():
+    libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def in_threads(n, fn):

@@ -7,7 +7,6 @@ import html
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,40 +16,14 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from e2e import GET, LIMIT, RUNNEL, SANITIZED, Serve, Skip, free_port, main, read_head, read_response, until
-
-
-class Admin(Serve):
-    def __init__(self, *options, **more):
-        self.admin = free_port()
-        super().__init__("--admin", f"127.0.0.1:{self.admin}", *options, **more)
-
-    def url(self, path):
-        return f"http://127.0.0.1:{self.admin}{path}"
-
-    def get(self, path):
-        with urllib.request.urlopen(self.url(path), timeout=LIMIT / 3) as answer:
-            return answer.read().decode()
-
-    def stats(self):
-        return json.loads(self.get("/debug/stats.json"))
-
-    def ask(self, n, path=b""):
-        with self.connect() as c:
-            for _ in range(n):
-                c.sendall(GET % path)
-                read_response(c)
+from e2e import (GET, LIMIT, RUNNEL, SANITIZED, Admin, Serve, Skip, free_port, main, need, read_head, read_response,
+                 until)
 
 
 def sample(text, name):
     """The value of a sample, labels included; None where there is none."""
     found = re.search("^" + re.escape(name) + r" (\S+)$", text, re.M)
     return found and float(found[1])
-
-
-def need(program):
-    if shutil.which(program) is None:
-        raise Skip(f"no {program}")
 
 
 def test_curl_gets_each_page():

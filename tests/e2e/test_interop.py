@@ -5,16 +5,14 @@ The same on each network: a MiB of a stream, written and read at once, with its 
 sizes. Our end is interop.c, and `runnel echo` where it fits; Go's is interop/peer.go, Python's is here."""
 import contextlib
 import os
-import shutil
 import socket
 import subprocess
 import tempfile
 import threading
 import time
 
-from e2e import BUILD, LIMIT, RUNNEL, Program, Skip, libc, main
+from e2e import BUILD, LIMIT, RUNNEL, Program, built_by_go, die_with_us, main, need
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 OURS = os.path.join(BUILD, "tests", "interop")
 STREAMS, RECORDS, PACKETS = ["tcp", "tcp6", "unix"], ["unixpacket"], ["udp", "udp6", "unixgram"]
 NETWORKS = STREAMS + RECORDS + PACKETS
@@ -37,17 +35,7 @@ def any_address(network):
 
 
 def peer_of_go():
-    if shutil.which("go") is None:
-        raise Skip("no go")
-    path = os.path.join(folder.name, "peer")
-    if not os.path.exists(path):
-        env = dict(os.environ, GOCACHE=os.path.join(BUILD, "go-cache"), GO111MODULE="off")
-        subprocess.run(["go", "build", "-o", path, os.path.join(HERE, "interop", "peer.go")], env=env, check=True)
-    return path
-
-
-def die_with_us():
-    libc.prctl(1, 9)  # PR_SET_PDEATHSIG
+    return built_by_go("interop/peer.go")
 
 
 @contextlib.contextmanager
@@ -148,11 +136,6 @@ def python_serving(network):
 
 # ---- socat ----
 
-def need_socat():
-    if shutil.which("socat") is None:
-        raise Skip("no socat")
-
-
 def socat_dials(network, address):
     """A stream to its end; of messages one, since socat cuts as it likes."""
     kind = {"tcp": "TCP4:", "tcp6": "TCP6:", "unix": "UNIX-CONNECT:", "udp": "UDP4:", "udp6": "UDP6:",
@@ -241,20 +224,21 @@ def test_runnel_dials_python():
 
 
 def test_socat_dials_runnel():
-    need_socat()
+    need("socat")
     for network in NETWORKS:
         with serving(OURS, network) as address:
             socat_dials(network, address)
 
 
 def test_runnel_dials_socat():
-    need_socat()
+    need("socat")
     for network in NETWORKS:
         with socat_serving(network) as address:
             dial(OURS, network, address)
 
 
 def test_all_of_them_dial_runnel_echo():
+    need("socat")
     with Program(RUNNEL, "echo", "127.0.0.1:PORT") as s:
         address = f"127.0.0.1:{s.port}"
         python_dials("tcp", address)
