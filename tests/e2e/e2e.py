@@ -6,6 +6,7 @@ Traffic stays on 127.0.0.1."""
 import ctypes
 import json
 import os
+import random
 import re
 import resource
 import shutil
@@ -189,14 +190,19 @@ given_ports = set()
 
 
 def free_port():
-    """One that nobody listens on, and that was not handed out before."""
+    """One that nobody has, and that was not handed out before. Not of those that the kernel hands out (32768 and
+    above): a connection of a test beside this one could have it a moment later."""
     while True:
+        port = random.randrange(10000, 32768)
+        if port in given_ports:
+            continue
         with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port = s.getsockname()[1]
-        if port not in given_ports:
-            given_ports.add(port)
-            return port
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        given_ports.add(port)
+        return port
 
 
 def read_all(c):

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 
-from e2e import BUILD, Skip, main
+from e2e import BUILD, Skip, main, need
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 HEADERS = os.path.join(ROOT, "include", "runnel")
@@ -43,11 +43,6 @@ RN_API int rn_x_do(rn_x *x, int n, void (*fn)(void *arg, int a));
  */
 RN_API void rn_x_end(rn_x *x);
 """
-
-
-def need(tool):
-    if shutil.which(tool) is None:
-        raise Skip(f"no {tool}")
 
 
 def read(path):
