@@ -55,17 +55,32 @@ static bool has_longer(const char *name)
     return false;
 }
 
+/* A tab between the value of a field that frames and the end of its line. */
+static bool has_tab(void)
+{
+    for (unsigned i = 0; i < req.n_fields; i++) {
+        const struct rn__http_field *f = &req.fields[i];
+        const char *end = f->value + f->value_len,
+                   *name = f->name_len == 14 ? "content-length" : "transfer-encoding";
+
+        if (f->name_len == strlen(name) && strncasecmp(f->name, name, f->name_len) == 0 &&
+            end[strspn(end, " ")] == '\t')
+            return true;
+    }
+    return false;
+}
+
 /* Do we take, by one of the list's rules, what http-parser refuses? */
 static bool is_explained(const http_parser *p)
 {
     switch (HTTP_PARSER_ERRNO(p)) {
     case HPE_INVALID_METHOD: /* 1 */
         return req.method == RN__HTTP_OTHER;
-    case HPE_INVALID_TRANSFER_ENCODING: /* 2, 3 */
+    case HPE_INVALID_TRANSFER_ENCODING: /* 2, 3, 4 */
     case HPE_UNEXPECTED_CONTENT_LENGTH:
-        return has_longer("transfer-encoding") || (p->flags & F_TRAILING);
-    case HPE_INVALID_CONTENT_LENGTH: /* 3 */
-        return p->flags & F_TRAILING;
+        return has_longer("transfer-encoding") || (p->flags & F_TRAILING) || has_tab();
+    case HPE_INVALID_CONTENT_LENGTH: /* 3, 4 */
+        return (p->flags & F_TRAILING) || has_tab();
     default:
         return false;
     }
