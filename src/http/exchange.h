@@ -142,7 +142,8 @@ int rn__out_flush(struct rn__exchange *x, int flags);
 int rn__out_reserve(struct rn__exchange *x, size_t len); /* len <= RN__OUT_ROOM */
 /* Through the buffer where it fits, else with what is in it by one call. */
 int rn__out_write(struct rn__exchange *x, const void *buf, size_t len);
-int rn__out_file(struct rn__exchange *x, int fd, off_t offset, size_t len);
+/* is_warm: all of it is in the page cache. */
+int rn__out_file(struct rn__exchange *x, int fd, off_t offset, size_t len, bool is_warm);
 
 /* Room is reserved. */
 static inline void rn__out_put(struct rn__exchange *x, const char *text, size_t len)

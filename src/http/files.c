@@ -17,6 +17,7 @@
 #include <runnel/task.h>
 
 #define MOST 512U /* entries for each P */
+#define KEPT_MOST ((size_t)8 << 20)
 #define FRESH RN_SECOND
 #define STALE (60 * RN_SECOND)
 #define SHED_AT_ONCE 4
@@ -52,6 +53,11 @@ static struct rn__file *find(struct rn__files *f, const char *name, unsigned cod
     return e;
 }
 
+static size_t kept_by(const struct rn__file *file)
+{
+    return file->fd < 0 ? (size_t)file->st.st_size : 0;
+}
+
 void rn__files_put(struct rn__file *file)
 {
     if (--file->users > 0)
@@ -70,6 +76,7 @@ static void evict(struct rn__files *f, struct rn__file *file)
     *at = file->chain;
     rn__list_remove(&file->lru);
     f->n--;
+    f->kept -= kept_by(file);
     rn__files_put(file);
 }
 
@@ -88,6 +95,7 @@ static void insert(struct rn__files *f, struct rn__file *e)
     *bucket_of(f, e->hash) = e;
     rn__list_push(&f->lru, &e->lru);
     f->n++;
+    f->kept += kept_by(e);
 }
 
 /* What nobody has asked for in a while holds its descriptor, and a deleted file's space, no longer:
@@ -172,7 +180,11 @@ int rn__files_get(struct rn__files *f, const char *name, unsigned coding, rn_tim
     if (e == NULL && rn__files_is_hidden(f->policy, name))
         return -ENOENT;
     if (e == NULL || now - e->checked > FRESH) {
-        struct rn__look k = {.policy = f->policy, .name = name, .coding = coding, .old = e};
+        struct rn__look k = {.policy = f->policy,
+                             .name = name,
+                             .coding = coding,
+                             .keep = f->kept < KEPT_MOST ? RN__FILE_MEDIUM : RN__FILE_SMALL,
+                             .old = e};
 
         shed(f, e, now);
         return look_up(f, &k, e, now, ret);

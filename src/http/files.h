@@ -18,9 +18,10 @@
 #include "http/mime.h"
 
 #define RN__FILE_NAME 1024  /* longest name, NUL included */
-#define RN__FILE_SMALL 8192 /* up to here the bytes are kept */
-#define RN__FILE_HEAD 768   /* longest head */
-#define RN__FILE_RULE 200   /* longest Cache-Control */
+#define RN__FILE_SMALL 8192 /* up to here the bytes are kept, and fit the output buffer */
+#define RN__FILE_MEDIUM ((size_t)32 << 10) /* and up to here, as long as a P keeps few of them */
+#define RN__FILE_HEAD 768                  /* longest head */
+#define RN__FILE_RULE 200                  /* longest Cache-Control */
 
 /* What is where, and who may see it; the same for all Ps. [C] */
 struct rn__files_policy {
@@ -42,6 +43,7 @@ struct rn__file {
     int fd;          /* -1 when the bytes are kept */
     uint8_t coding;  /* RN__CODING_… of these bytes; 0: as they are */
     uint8_t codings; /* what there is beside it, of a file as it is */
+    rn_time warm;    /* as `checked`, when all of it was last sent: it was in the page cache */
     bool unsettled;  /* changed so lately that its times may not tell of the next change */
     struct stat st;
     struct rn__validators validators;
@@ -57,6 +59,7 @@ struct rn__file {
 struct rn__files {
     const struct rn__files_policy *policy;
     uint32_t n;
+    size_t kept;         /* bytes */
     struct rn__list lru; /* newest last */
     struct rn__file *buckets[256];
 };
@@ -85,6 +88,7 @@ struct rn__look {
     const struct rn__files_policy *policy;
     const char *name;
     unsigned coding;
+    size_t keep;                /* the bytes of a file that is no longer than this */
     const struct rn__file *old; /* what is known of it; NULL: nothing */
     struct rn__file *found;     /* with one user; NULL: old is still true */
     int result;

@@ -236,7 +236,7 @@ static int keep_bytes(struct rn__file *e, int fd, char *to, bool wait)
 static int make(struct rn__look *k, bool wait, const struct rn__file *like)
 {
     size_t name_len = strlen(k->name) + 1;
-    bool small = like->st.st_size <= RN__FILE_SMALL;
+    bool small = (size_t)like->st.st_size <= k->keep;
     size_t bytes = small ? (size_t)like->st.st_size : 0;
     struct rn__file *e = rn__malloc(sizeof *e + name_len + RN__FILE_HEAD + bytes);
     char *text;

@@ -59,10 +59,10 @@ int rn__out_write(struct rn__exchange *x, const void *buf, size_t len)
     return 0;
 }
 
-int rn__out_file(struct rn__exchange *x, int fd, off_t offset, size_t len)
+int rn__out_file(struct rn__exchange *x, int fd, off_t offset, size_t len, bool is_warm)
 {
     int r = len > 0 ? rn__out_flush(x, MSG_MORE) : 0; /* held back until the file's first bytes */
-    size_t taken = RN__WRITE_PIECE, warm = 0;         /* taken: since the clock was set */
+    size_t taken = RN__WRITE_PIECE, warm = is_warm ? len : 0; /* taken: since the clock was set */
 
     while (r == 0 && len > 0) {
         ssize_t n;

@@ -406,7 +406,7 @@ ssize_t rn_http_send_file(rn_http_response *w, int fd, off_t offset, size_t len)
     if (r == 0 && !w->head_out)
         r = commit(x);
     if (r == 0 && !w->no_body) {
-        r = rn__out_file(x, fd, offset, len);
+        r = rn__out_file(x, fd, offset, len, false);
         w->body_out += r == 0 ? len : 0;
     }
     if (r < 0)

@@ -21,7 +21,9 @@
 #include "task/log.h"
 #include <runnel/task.h>
 
-#define PART_HEAD 160 /* what a part has in a head beside what the file's own says */
+#define WARM_MOST                                                                                  \
+    ((uint64_t)1 << 20) /* pages of a file of this size stay for a second after their use */
+#define PART_HEAD 160   /* what a part has in a head beside what the file's own says */
 
 _Static_assert(RN__OUT_ROOM >= RN__FILE_SMALL + 2048, "a small file and its head fit");
 _Static_assert(RN__OUT_ROOM >= RN__FIELDS_MOST + RN__HEAD_ROOM + RN__FILE_HEAD + PART_HEAD,
@@ -157,19 +159,22 @@ static int start_head(struct rn__exchange *x, int status, size_t body)
 
 /* Some of the file. Of a large one a last look, before its last piece, finds out whether it is
  * still the one that was promised: else the connection ends. */
-static int put_bytes(struct rn__exchange *x, const struct rn__file *f, uint64_t first, uint64_t len)
+static int put_bytes(struct rn__exchange *x, struct rn__file *f, uint64_t first, uint64_t len)
 {
     uint64_t last = len < RN__WRITE_PIECE ? len : RN__WRITE_PIECE;
+    bool warm = f->warm == f->checked;
     int r;
 
     if (f->fd < 0) {
         r = rn__out_write(x, f->bytes + first, len);
     } else {
-        r = rn__out_file(x, f->fd, (off_t)first, len - last);
+        r = rn__out_file(x, f->fd, (off_t)first, len - last, warm);
         if (r == 0 && len > last)
             r = rn__files_check(f);
         if (r == 0)
-            r = rn__out_file(x, f->fd, (off_t)(first + len - last), last);
+            r = rn__out_file(x, f->fd, (off_t)(first + len - last), last, warm);
+        if (r == 0 && len == (uint64_t)f->st.st_size && len <= WARM_MOST)
+            f->warm = f->checked;
     }
     x->w.body_out += r == 0 ? len : 0;
     return r;
@@ -184,7 +189,7 @@ static void end_answer(struct rn__exchange *x, int r)
     x->w.complete |= x->w.head_out;
 }
 
-static int answer_whole(struct rn__exchange *x, const struct rn__file *f)
+static int answer_whole(struct rn__exchange *x, struct rn__file *f)
 {
     size_t size = (size_t)f->st.st_size;
     bool has_body = x->r.head.method != RN__HTTP_HEAD;
@@ -215,8 +220,7 @@ static size_t write_range(char to[PART_HEAD], const struct rn__range *range, off
         (unsigned long long)(range->first + range->len - 1), (unsigned long long)size);
 }
 
-static int answer_part(struct rn__exchange *x, const struct rn__file *f,
-                       const struct rn__range *range)
+static int answer_part(struct rn__exchange *x, struct rn__file *f, const struct rn__range *range)
 {
     char line[PART_HEAD];
     int r = start_head(x, 206, f->fd < 0 ? range->len : 0);
@@ -242,7 +246,7 @@ static size_t write_part_head(char to[PART_HEAD + RN__FILE_HEAD], const struct r
                             (int)(f->type_len - f->common_len), f->head + f->common_len, line);
 }
 
-static __attribute__((noinline)) int answer_parts(struct rn__exchange *x, const struct rn__file *f,
+static __attribute__((noinline)) int answer_parts(struct rn__exchange *x, struct rn__file *f,
                                                   const struct rn__range *ranges, int n)
 {
     char boundary[24], text[PART_HEAD + RN__FILE_HEAD];
@@ -351,7 +355,7 @@ static void answer_error(struct rn__exchange *x, rn_http_files *files, int error
 
 /* With the fields that make it depend on what the peer has (RFC 9110 13.2.2). */
 static __attribute__((noinline)) int answer_asked(struct rn__exchange *x, rn_http_files *files,
-                                                  const struct rn__file *f, unsigned asks)
+                                                  struct rn__file *f, unsigned asks)
 {
     const struct rn__http_request *head = &x->r.head;
     struct rn__range ranges[RN__RANGES_MOST];

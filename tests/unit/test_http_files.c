@@ -105,6 +105,39 @@ RN_TEST(the_oldest_of_a_full_cache_may_have_changed)
     close_files(600);
 }
 
+static void expect_kept(int i, bool kept)
+{
+    struct rn__file *f = get(i, RN_SECOND);
+
+    CHECK_EQ(f->fd < 0, kept);
+    CHECK_EQ(f->bytes != NULL, kept);
+    rn__files_put(f);
+}
+
+/* 8 MiB of them; then those above 8 KiB keep their descriptor instead. */
+RN_TEST(the_bytes_of_medium_files_are_kept_as_long_as_they_are_few)
+{
+    enum { N = 300, FULL = 256 };
+
+    open_files(N, 32 << 10);
+    write_file("f0", (32 << 10) + 1);
+    expect_kept(0, false);
+    for (int i = 1; i <= FULL; i++)
+        expect_kept(i, true);
+    CHECK_EQ(files.kept, 8 << 20);
+    write_file("f257", (8 << 10) + 1);
+    write_file("f258", 8 << 10);
+    expect_kept(257, false);
+    expect_kept(258, true);
+    CHECK_EQ(files.kept, (8 << 20) + (8 << 10));
+    write_file("f1", 0);
+    rn__files_put(get(1, 3 * RN_SECOND)); /* replaced: its bytes no longer count */
+    CHECK_EQ(files.kept, (8 << 20) - (24 << 10));
+    expect_kept(259, true);
+    close_files(N);
+    CHECK_EQ(files.kept, 0);
+}
+
 RN_TEST(who_still_sends_a_replaced_file_keeps_it)
 {
     rn_time now = RN_SECOND;
