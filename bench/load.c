@@ -622,6 +622,25 @@ static void wait_for(bool end_of_input)
         ;
 }
 
+static void check_options(const char *mode)
+{
+    int m = 0;
+
+    while (m < 4 && strcmp(mode, mode_names[m]) != 0)
+        m++;
+    opt.mode = (enum mode)m;
+    if (opt.mode == IDLE)
+        opt.requests = opt.conns;
+    if (m == 4 || !opt.port || !opt.conns || (!opt.requests && opt.seconds <= 0) ||
+        opt.seconds > RUN_SECONDS_MAX || strlen(opt.path) > 512 || !opt.pipeline ||
+        opt.pipeline > PIPELINE_MAX || (opt.pipeline > 1 && opt.mode != HTTP))
+        die("usage: load echo|http|http-close|idle --port P [--path /x] [--conns C] "
+            "[--pipeline D] [--seconds S [--warmup S] | --requests N] [--gate] [--pid PID]... "
+            "[--server-softirqd PID] [--client-softirqd PID]");
+    if (opt.requests)
+        opt.warmup = 0;
+}
+
 static void parse_options(int argc, char **argv)
 {
     static const struct option known[] = {
@@ -681,19 +700,7 @@ static void parse_options(int argc, char **argv)
             exit(2);
         }
     }
-    for (o = 0; o < 4 && (optind >= argc || strcmp(argv[optind], mode_names[o])); o++)
-        ;
-    opt.mode = (enum mode)o;
-    if (opt.mode == IDLE)
-        opt.requests = opt.conns;
-    if (o == 4 || !opt.port || !opt.conns || (!opt.requests && opt.seconds <= 0) ||
-        opt.seconds > RUN_SECONDS_MAX || strlen(opt.path) > 512 || !opt.pipeline ||
-        opt.pipeline > PIPELINE_MAX || (opt.pipeline > 1 && opt.mode != HTTP))
-        die("usage: load echo|http|http-close|idle --port P [--path /x] [--conns C] "
-            "[--pipeline D] [--seconds S [--warmup S] | --requests N] [--gate] [--pid PID]... "
-            "[--server-softirqd PID] [--client-softirqd PID]");
-    if (opt.requests)
-        opt.warmup = 0;
+    check_options(optind < argc ? argv[optind] : "");
 }
 
 static void set_up(void)

@@ -3,12 +3,12 @@
  *
  *     turns [ROUNDS]       (9)
  *
- * A raw epoll server, pinned to CPU 0, sends a file of 1 MiB to each of some connections by sendfile,
- * again and again; the clients' thread asks for it by a byte, throws it away in the kernel
- * (MSG_TRUNC), and asks again. "greedy" repeats sendfile on a connection until its file or its room
- * ends; "turns" makes one call of so many bytes, then looks at the poller and at the other
- * connections. With the clients on CPU 1, both ends are at work at a time; with both on CPU 0 they are
- * not. Prints a line of JSON each, medians over the rounds: CPU seconds of the server's thread
+ * A raw epoll server, pinned to CPU 0, sends a file of 1 MiB to each of some connections by
+ * sendfile, again and again; the clients' thread asks for it by a byte, throws it away in the
+ * kernel (MSG_TRUNC), and asks again. "greedy" repeats sendfile on a connection until its file or
+ * its room ends; "turns" makes one call of so many bytes, then looks at the poller and at the other
+ * connections. With the clients on CPU 1, both ends are at work at a time; with both on CPU 0 they
+ * are not. Prints a line of JSON each, medians over the rounds: CPU seconds of the server's thread
  * per GB, and sendfile calls per MiB. docs/design/copy.md has what it shows.
  */
 #include <errno.h>

@@ -113,8 +113,8 @@ void rn__conn_drop(struct rn__iowait *w);
 void rn__conn_deadline_after(rn_conn *c, int dir, rn_time span_ns);
 
 /* sendfile.c: what fits of these bytes, which the file is known to have; their number. As many as
- * *warm, at most len, need no look whether they are in the page cache; left there: how many of those
- * behind. */
+ * *warm, at most len, need no look whether they are in the page cache; left there: how many of
+ * those behind. */
 ssize_t rn__conn_send_file(rn_conn *c, int fd, off_t offset, size_t len, size_t *warm);
 
 /* It is open, for the statistics, and how it came to be; its close is counted then. */
