@@ -181,10 +181,23 @@ static int find_listeners(const struct doctor *d)
 
 /* ---- checks ---- */
 
+/* Where its program is told how many may wait. */
+static void name_backlog(const struct doctor *d, long want, char *text, size_t room)
+{
+    char path[64], name[32] = "";
+
+    (void)snprintf(path, sizeof path, "%s/comm", d->proc);
+    if (doc_read(d, path, name, sizeof name) > 0 && strcmp(name, "runnel\n") == 0)
+        (void)snprintf(text, room, "runnel's --backlog %ld", want);
+    else
+        (void)snprintf(text, room, "rn_listen_options.backlog, listen(2)");
+}
+
 static void judge(struct doctor *d, const struct doc_check *c, const struct listener *l)
 {
     struct doc_finding *f = doc_add(d, c);
     long want = doc_want_queue(d), somaxconn = LONG_MAX;
+    char how[64];
 
     DOC_SET(f->source, "%s/net/tcp, sock_diag", d->proc);
     DOC_SET(f->wanted, "a limit of at least %ld, and less than half of it in use", want);
@@ -205,12 +218,15 @@ static void judge(struct doctor *d, const struct doc_check *c, const struct list
     if (f->state == DOC_OK)
         f->state = c->bad;
     (void)doc_read_sysctl(d, "net.core.somaxconn", NULL, &somaxconn, 1);
+    name_backlog(d, want, how, sizeof how);
     if (somaxconn < want)
-        DOC_SET(f->note, "raise somaxconn, and the program's own backlog if it asks for no more "
-                         "(rn_listen_options.backlog, listen(2)), then start it anew");
+        DOC_SET(f->note,
+                "raise somaxconn, and the program's own backlog if it asks for no more (%s), then "
+                "start it anew",
+                how);
     else
-        DOC_SET(f->note, "the program asks for so few (rn_listen_options.backlog, listen(2)), or "
-                         "somaxconn was lower when it started");
+        DOC_SET(f->note, "the program asks for so few (%s), or somaxconn was lower when it started",
+                how);
 }
 
 void doc_check_listeners(struct doctor *d, const struct doc_check *c)

@@ -11,6 +11,7 @@ struct echo {
     rn_listener *listener;
     rn_serve_options options;
     long procs;
+    int backlog; /* 0: the library's default */
 };
 
 static const char help[] =
@@ -20,6 +21,8 @@ static const char help[] =
     "\n"
     "  -p, --procs N       threads (default: the CPUs this process may use)\n"
     "  -m, --max-conns N   connections open at once (default: the descriptor limit less 64)\n"
+    "      --backlog N     connections that wait to be accepted (default: 4096); no more than\n"
+    "                      net.core.somaxconn\n"
     "  -b, --balance HOW   place, exclusive or one: how connections find their thread\n"
     "  -c, --coroutines    keep a coroutine, and its stack, for each connection, as "
     "examples/echo.c\n"
@@ -63,7 +66,7 @@ static int run(void *arg)
 {
     struct echo *e = arg;
     char text[128] = "";
-    int r = cmd_listen(e->address, NULL, &e->listener);
+    int r = cmd_listen(e->address, &(rn_listen_options){.backlog = e->backlog}, &e->listener);
 
     if (r < 0)
         return CMD_FAILED;
@@ -110,6 +113,11 @@ static bool parse_option(int c, struct echo *e)
             return false;
         e->options.max_conns = (int)n;
         return true;
+    case 'B':
+        if (!cmd_number("--backlog", optarg, 1, INT32_MAX, &n))
+            return false;
+        e->backlog = (int)n;
+        return true;
     case 'b':
         return parse_balance(optarg, &e->options.balance);
     case 'c':
@@ -122,10 +130,13 @@ static bool parse_option(int c, struct echo *e)
 
 int cmd_echo(int argc, char **argv)
 {
-    static const struct option longs[] = {
-        {"procs", required_argument, NULL, 'p'},   {"max-conns", required_argument, NULL, 'm'},
-        {"balance", required_argument, NULL, 'b'}, {"coroutines", no_argument, NULL, 'c'},
-        {"help", no_argument, NULL, 'h'},          {0}};
+    static const struct option longs[] = {{"procs", required_argument, NULL, 'p'},
+                                          {"max-conns", required_argument, NULL, 'm'},
+                                          {"backlog", required_argument, NULL, 'B'},
+                                          {"balance", required_argument, NULL, 'b'},
+                                          {"coroutines", no_argument, NULL, 'c'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {0}};
     struct echo e = {.options = {.when_readable = true}};
     int c, r;
 

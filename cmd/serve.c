@@ -28,6 +28,7 @@ struct serve {
     int n_listeners;
     bool demo;
     long procs;
+    int backlog;               /* 0: the library's default */
     const char *admin_address; /* NULL: none */
     bool admin_public;
     int admin_socket; /* from the first run to the second */
@@ -54,6 +55,8 @@ static const char help[] =
     "  -p, --procs N         threads (default: the CPUs this process may use)\n"
     "  -m, --max-conns N     connections open at once, for each --listen (default: the descriptor\n"
     "                        limit less 64)\n"
+    "      --backlog N       connections that wait to be accepted, for each --listen (default:\n"
+    "                        4096); no more than net.core.somaxconn\n"
     "      --admin ADDRESS   metrics, a dashboard and health checks there; 127.0.0.1:PORT or a\n"
     "                        unix socket\n"
     "      --admin-public    let it be an address that other machines reach; nobody is asked who\n"
@@ -193,7 +196,7 @@ static int open_all(void *arg)
     for (int i = 0; r == 0 && i < n; i++) {
         rn_listener *ln;
 
-        r = cmd_listen(s->addresses[i], NULL, &ln);
+        r = cmd_listen(s->addresses[i], &(rn_listen_options){.backlog = s->backlog}, &ln);
         if (r == 0)
             r = keep_socket(s, ln);
     }
@@ -336,6 +339,11 @@ static bool parse_option(int c, struct serve *s)
             return false;
         s->options.serve.max_conns = (int)n;
         return true;
+    case 'B':
+        if (!cmd_number("--backlog", optarg, 1, INT32_MAX, &n))
+            return false;
+        s->backlog = (int)n;
+        return true;
     case 'd':
         s->demo = true;
         return true;
@@ -355,6 +363,7 @@ int cmd_serve(int argc, char **argv)
     static const struct option longs[] = {{"listen", required_argument, NULL, 'l'},
                                           {"procs", required_argument, NULL, 'p'},
                                           {"max-conns", required_argument, NULL, 'm'},
+                                          {"backlog", required_argument, NULL, 'B'},
                                           {"demo", no_argument, NULL, 'd'},
                                           {"admin", required_argument, NULL, 'a'},
                                           {"admin-public", no_argument, NULL, 'A'},

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 
-from e2e import LIMIT, RUNNEL, Skip, libc, main, until
+from e2e import LIMIT, Program, RUNNEL, Skip, libc, main, until
 
 DOCS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs")
 BUSY = ("-n", "100000", "-r", "20000")
@@ -442,6 +442,18 @@ def test_a_queue_that_is_full_is_found_with_its_limit_and_the_overflows():
     f = out["checks"][-1]
     assert f["check"] == "listen_overflows" and f["state"] == "warn", f
     assert int(re.match(r"ListenOverflows (\d+)", f["found"])[1]) > 0, f
+
+
+def test_a_listener_of_runnel_has_the_backlog_it_was_told_and_advice_names_the_option():
+    with open("/proc/sys/net/core/somaxconn", encoding="ascii") as f:
+        most = int(f.read())
+    for asked, limit in (["--backlog", "77"], 77), ([], 4096):
+        for argv in ["echo", *asked, "127.0.0.1:PORT"], ["serve", *asked, "--listen", "127.0.0.1:PORT", "/"]:
+            with Program(RUNNEL, *argv) as s:
+                out = run("--json", "--rate", "20000", "--pid", str(s.process.pid), "listeners").stdout
+            f, = json.loads(out)["checks"]
+            assert f["found"] == f"127.0.0.1:{s.port}: 0 wait, at most {min(limit, most)}", f
+            assert f["state"] == "warn" and "runnel's --backlog 5000" in f["note"], f
 
 
 def test_migration_matters_where_listeners_share_an_address():

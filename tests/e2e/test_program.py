@@ -29,7 +29,8 @@ def test_help_and_version_go_to_standard_output():
 def test_wrong_calls_are_told_and_exit_with_2():
     for argv in ([], ["nonsense"], ["serve"], ["serve", "a", "b"], ["serve", "--nope", "."], ["echo"],
                  ["serve", "--procs", "many", "."], ["serve", "--procs", "0", "."],
-                 ["serve", "--max-conns", "-1", "."], ["echo", "--balance", "x", ":0"]):
+                 ["serve", "--max-conns", "-1", "."], ["serve", "--backlog", "0", "."],
+                 ["echo", "--backlog", "x", ":0"], ["echo", "--balance", "x", ":0"]):
         code, out, err = run(*argv)
         assert code == 2 and out == "" and err != "", (argv, code, err)
 
