@@ -48,6 +48,8 @@ def wrong_include(path, layer, kind, name):
     """Why a file of this layer (None: cmd) may not include name; None when it may."""
     if name == "sys/epoll.h" and layer not in MAY_SEE_EPOLL:
         return "<sys/epoll.h> is for base, poll, task and dns"
+    if name == "sys/sdt.h" and path != os.path.join("src", "base", "probe.h"):
+        return '<sys/sdt.h> is for base/probe.h: use RN_PROBE'
     if kind == "<" or layer is None:
         return None
     folder, _, rest = name.partition("/")

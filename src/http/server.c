@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/probe.h"
 #include "http/exchange.h"
 #include "task/log.h"
 #include <runnel/task.h>
@@ -195,6 +196,16 @@ void rn__http_clock(struct rn__exchange *x, int dir, rn_time span_ns)
 
 /* ---- requests ---- */
 
+static __attribute__((noinline, cold)) void probe_done(const rn_http_done *done)
+{
+    const char *method = done->request == NULL ? "" : rn_http_get_method(done->request);
+    const char *target = done->request == NULL ? "" : rn_http_get_target(done->request);
+    int fd = done->conn == NULL ? -1 : rn_conn_fd(done->conn);
+
+    RN_PROBE(http_request_done, fd, method, target, done->status, rn_now() - done->began,
+             done->body_bytes);
+}
+
 static void tell_done(struct rn__exchange *x, bool parsed)
 {
     const rn_http_server_options *o = &x->server->options;
@@ -207,6 +218,8 @@ static void tell_done(struct rn__exchange *x, bool parsed)
 
     if (o->done != NULL)
         o->done(&done, o->done_arg);
+    if (RN_PROBE_ON(http_request_done))
+        probe_done(&done);
 }
 
 /* A request that is none: say so, and read no further. */

@@ -10,6 +10,7 @@
  *      fatal     the socket is no listener any more
  */
 #include "base/clock.h"
+#include "base/probe.h"
 #include "net/net.h"
 #include "task/log.h"
 #include <runnel/task.h>
@@ -101,6 +102,7 @@ static int back_off(struct rn__port *port, struct rn__iowait *w, int error)
         if (port->backoff_ns > BACKOFF_MOST)
             port->backoff_ns = BACKOFF_MOST;
     }
+    RN_PROBE(accept_paused, w->fd, error, port->backoff_ns);
     return sit_out(w, rn_after(port->backoff_ns));
 }
 
@@ -216,6 +218,7 @@ int rn__accept_next(rn_listener *ln, rn_conn **ret)
         port->spare = NULL;
         conn->w.fd = fd;
         rn__conn_count(conn, RN__COUNT_ACCEPTED);
+        RN_PROBE(conn_accepted, fd, port->w->fd);
         *ret = conn;
     }
     pass_turn(port);

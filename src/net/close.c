@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 
 #include "base/clock.h"
+#include "base/probe.h"
 #include "net/net.h"
 #include <runnel/stats.h>
 
@@ -99,8 +100,10 @@ void rn__conn_finish(rn_conn *c)
 {
     if (c->counted == 1)
         c->counted = (uint8_t)(2 + reason(c));
-    if (c->counted > 1)
+    if (c->counted > 1) {
         rn__count(RN__COUNT_CLOSED + c->counted - 2);
+        RN_PROBE(conn_closed, c->w.fd, c->counted - 2);
+    }
     rn__unread_free(c);
     rn__serve_forget(c);
     if (c->has_path)

@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/probe.h"
 #include "net/net.h"
 #include <runnel/task.h>
 
@@ -154,6 +155,7 @@ int rn_conn_from_fd(int fd, rn_conn **ret)
     c->is_pipe = S_ISFIFO(st.st_mode);
     c->is_packet = is_packet;
     rn__conn_count(c, RN__COUNT_ADOPTED);
+    RN_PROBE(conn_adopted, c->w.fd);
     *ret = c;
     return 0;
 }

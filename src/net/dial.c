@@ -12,6 +12,7 @@
 #include <netinet/tcp.h>
 
 #include "base/mem.h"
+#include "base/probe.h"
 #include "net/net.h"
 #include "task/log.h"
 #include <runnel/task.h>
@@ -239,7 +240,8 @@ static int check_options(const rn_dial_options *o)
     return rn__socket_options_check(&o->socket);
 }
 
-int rn_dial(const char *network, const char *address, const rn_dial_options *options, rn_conn **ret)
+static int dial(const char *network, const char *address, const rn_dial_options *options,
+                rn_conn **ret)
 {
     static const rn_dial_options defaults;
     struct rn__dial d = {.options = options == NULL ? &defaults : options};
@@ -260,4 +262,17 @@ int rn_dial(const char *network, const char *address, const rn_dial_options *opt
     if (r == 1)
         return dial_one(&d, &addrs[0], ret);
     return r < 0 ? r : rn__dial_race(&d, addrs, r, ret);
+}
+
+int rn_dial(const char *network, const char *address, const rn_dial_options *options, rn_conn **ret)
+{
+    bool probed = RN_PROBE_ON(conn_dialled) || RN_PROBE_ON(dial_failed);
+    rn_time began = probed ? rn_now() : 0;
+    int r = dial(network, address, options, ret);
+
+    if (r == 0)
+        RN_PROBE(conn_dialled, (*ret)->w.fd, network, address, rn__probe_since(began));
+    else
+        RN_PROBE(dial_failed, r, network, address, rn__probe_since(began));
+    return r;
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "base/probe.h"
 #include "net/message.h"
 #include <runnel/task.h>
 
@@ -84,6 +85,7 @@ int rn_listen_packet(const char *network, const char *address, const rn_listen_o
     c->is_packet = true;
     c->has_path = net == RN__UNIX && !o->keep_path;
     rn__conn_count(c, RN__COUNT_ADOPTED);
+    RN_PROBE(conn_adopted, c->w.fd);
     *ret = c;
     return 0;
 }

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/probe.h"
 #include "net/net.h"
 #include <runnel/task.h>
 
@@ -219,6 +220,7 @@ static int lookup_by_libc(const char *name, int family, rn_time deadline, rn_ip 
 /* A name that is neither a number nor in /etc/hosts. */
 static int ask_resolver(const char *name, int family, rn_time deadline, rn_ip *ips, int n)
 {
+    rn_time began = RN_PROBE_CLOCK(name_resolved);
     struct hook *h;
     int r;
 
@@ -227,11 +229,15 @@ static int ask_resolver(const char *name, int family, rn_time deadline, rn_ip *i
     if (rn__is_cancelled(rn__self()))
         return -ECANCELED;
     h = take_hook();
-    if (h == NULL)
-        return lookup_by_libc(name, family, deadline, ips, n);
-    r = h->resolver.lookup(h->resolver.arg, name, family, deadline, ips, n);
-    drop_hook(h);
-    return r == 0 ? -RN_ENOHOST : r > n ? n : r;
+    if (h == NULL) {
+        r = lookup_by_libc(name, family, deadline, ips, n);
+    } else {
+        r = h->resolver.lookup(h->resolver.arg, name, family, deadline, ips, n);
+        r = r == 0 ? -RN_ENOHOST : r > n ? n : r;
+        drop_hook(h);
+    }
+    RN_PROBE(name_resolved, name, r, rn__probe_since(began));
+    return r;
 }
 
 static int family_of(enum rn__net net)

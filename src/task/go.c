@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/probe.h"
 #include "task/coro.h"
 #include "task/proc.h"
 #include "task/sites.h"
@@ -68,7 +69,11 @@ _Noreturn void rn__coro_main(struct rn__coro *co)
     struct rn__proc *p;
 
     rn__san_enter(&co->san);
+    RN_PROBE(coroutine_started, atomic_load_explicit(&co->id, memory_order_relaxed), co->fn,
+             co->name, co->site);
     co->fn(co->arg);
+    RN_PROBE(coroutine_ended, atomic_load_explicit(&co->id, memory_order_relaxed), co->fn, co->name,
+             co->site);
     p = rn__proc();
     if (RN_UNLIKELY(rn__timer_armed(&co->timer)))
         rn__heap_cancel(&p->timers, &co->timer);

@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include "base/mem.h"
+#include "base/probe.h"
 #include "task/proc.h"
 #include "task/wait.h"
 
@@ -32,6 +33,7 @@ struct job {
     void *arg;
     int result;    /* written before the claim */
     bool queued;   /* [L] */
+    rn_time since; /* [C] for a probe */
     uint64_t life; /* [C] of the runtime */
     _Atomic int refs;
 };
@@ -112,7 +114,13 @@ static void do_job(struct job *j)
 {
     void (*forget)(void *arg) = j->forget;
     void *arg = j->arg;
-    int result = j->fn(arg);
+    int result;
+    rn_time began;
+
+    RN_PROBE(offload_begun, j->fn, arg, rn__probe_since(j->since));
+    began = RN_PROBE_CLOCK(offload_ended);
+    result = j->fn(arg);
+    RN_PROBE(offload_ended, j->fn, arg, rn__probe_since(began), result);
 
     /* Under the lock the runtime that the job is of does not end. One that has ended has taken its
      * coroutines with it. */
@@ -211,7 +219,12 @@ int rn_offload(int (*fn)(void *arg), void *arg, void (*forget)(void *arg))
     j = rn__malloc_lasting(sizeof *j);
     if (j == NULL)
         return -ENOMEM;
-    *j = (struct job){.fn = fn, .arg = arg, .forget = forget, .queued = true, .life = life};
+    *j = (struct job){.fn = fn,
+                      .arg = arg,
+                      .forget = forget,
+                      .queued = true,
+                      .since = RN_PROBE_CLOCK(offload_begun),
+                      .life = life};
     atomic_store(&j->refs, 2);
     r = rn__wait_begin(&j->wait, NULL, 0);
     if (r == 0)

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/probe.h"
 #include "task/line.h"
 #include "task/proc.h"
 
@@ -191,14 +192,23 @@ static void put_number(struct rn__line *l, const char *before, uint64_t n)
     rn__line_number(l, n, 10);
 }
 
+static void tell_probe(struct rn__proc *p, rn_time held, rn_time cpu, bool seen)
+{
+    uint64_t id = seen ? shot.id : 0;
+    const void *site = seen ? shot.site : NULL;
+
+    RN_PROBE(proc_held, p->index + 1, atomic_load(&p->tid), held, cpu, id, site);
+}
+
 static void report(struct rn__proc *p, const struct watched *w, rn_time now)
 {
-    uint64_t cpu = (uint64_t)(cpu_time(p) - w->cpu_since) / (uint64_t)RN_MILLISECOND;
+    rn_time held = now - w->since, cpu = cpu_time(p) - w->cpu_since;
     bool seen = ask(p, w->switches);
     struct rn__line l = {.len = 0};
 
     if (seen && !shot.same)
         return; /* it has let go meanwhile */
+    tell_probe(p, held, cpu, seen);
     if (!seen)
         rn__line_text(&l, "a coroutine that takes no signal");
     else if (shot.id == 0)
@@ -211,8 +221,8 @@ static void report(struct rn__proc *p, const struct watched *w, rn_time now)
         rn__line_text(&l, "\"");
     }
     put_number(&l, " has held P ", (uint64_t)p->index + 1);
-    put_number(&l, " for ", (uint64_t)(now - w->since) / (uint64_t)RN_MILLISECOND);
-    put_number(&l, " ms, ", cpu);
+    put_number(&l, " for ", (uint64_t)(held / RN_MILLISECOND));
+    put_number(&l, " ms, ", (uint64_t)(cpu / RN_MILLISECOND));
     rn__line_text(&l, " ms of them on a CPU");
     if (seen && shot.site != NULL) {
         rn__line_text(&l, ", started at ");
