@@ -124,6 +124,17 @@ typedef struct rn_stats_slow {
 /* How many of these are kept. */
 #define RN_STATS_SLOW 8
 
+/* Where coroutines are started, by rn_go and its like, and how deep their stacks got. */
+typedef struct rn_stats_site {
+    const void *at;  /* the address that the call returned to */
+    char where[128]; /* "FILE+0xOFFSET", as addr2line wants it; with "(NAME+0x..)" if known */
+    uint64_t looks;  /* at stacks of coroutines that have ended; at most of them nobody looks */
+    uint64_t deepest_bytes; /* the most that one of these had used, in whole pages */
+} rn_stats_site;
+
+/* How many of these a snapshot has. */
+#define RN_STATS_SITES 32
+
 /* What one rn_http_stats has counted. */
 typedef struct rn_stats_http {
     char name[64];                     /* as given */
@@ -162,6 +173,8 @@ typedef struct rn_stats {
     uint64_t stacks_in_use;     /* by a coroutine */
     uint64_t stacks_free;       /* kept for the next one */
     uint64_t stack_bytes;       /* address space of all stacks */
+    int n_sites;                /* at most RN_STATS_SITES */
+    const rn_stats_site *sites; /* deepest first */
     uint64_t connection_bytes;  /* memory for connections and listeners, free ones included */
     uint64_t resident_bytes;    /* of the process */
     uint64_t cpu_ns;            /* user and system, of the process */

@@ -129,6 +129,15 @@ static void put_slow(struct rn__text *t, const rn_stats_slow *s)
     close_with(t, "},");
 }
 
+static void put_site(struct rn__text *t, const rn_stats_site *s)
+{
+    rn__text_put(t, "{");
+    put_text(t, "where", s->where);
+    put_number(t, "looks", s->looks);
+    put_number(t, "deepest_bytes", s->deepest_bytes);
+    close_with(t, "},");
+}
+
 static void put_slow_call(struct rn__text *t, const rn_stats_slow_call *c)
 {
     rn__text_put(t, "{");
@@ -209,6 +218,9 @@ int rn_stats_json(const rn_stats *stats, char **ret)
     close_with(&t, "],\"slow_calls\":[");
     for (int i = 0; i < stats->n_slow_calls; i++)
         put_slow_call(&t, &stats->slow_calls[i]);
+    close_with(&t, "],\"sites\":[");
+    for (int i = 0; i < stats->n_sites; i++)
+        put_site(&t, &stats->sites[i]);
     close_with(&t, "],\"http\":[");
     for (int i = 0; i < stats->n_http; i++)
         put_http(&t, &stats->http[i]);

@@ -214,6 +214,24 @@ static void put_scheduler(struct rn__text *t, const rn_stats *s)
         labelled(t, waiting, "in", s->waits[i].name, s->waits[i].n);
 }
 
+static void put_sites(struct rn__text *t, const rn_stats *s)
+{
+    static const char name[] = "runnel_stack_deepest_bytes";
+
+    head(t, name, "gauge", "Deepest stacks seen, by where their coroutines were started.");
+    for (int i = 0; i < s->n_sites; i++) {
+        char where[sizeof s->sites->where];
+        int same = 0;
+
+        /* Of a file that is mapped twice the deeper one stands for both: a series is unique. */
+        while (same < i && strcmp(s->sites[same].where, s->sites[i].where) != 0)
+            same++;
+        to_label(s->sites[i].where, where, sizeof where);
+        if (same == i)
+            labelled(t, name, "site", where, s->sites[i].deepest_bytes);
+    }
+}
+
 /* ---- connections and listeners ---- */
 
 static void put_connections(struct rn__text *t, const rn_stats *s)
@@ -347,6 +365,7 @@ int rn_stats_prometheus(const rn_stats *stats, char **ret)
     put_process(&t, stats);
     put_calls(&t, stats);
     put_scheduler(&t, stats);
+    put_sites(&t, stats);
     put_connections(&t, stats);
     put_listeners(&t, stats);
     put_http(&t, stats);

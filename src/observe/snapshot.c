@@ -1,7 +1,7 @@
 /*
  * snapshot.c - everything that is counted, added up
  *
- * A snapshot owns six arrays, none of them by the hooks of a runtime, which it may outlive.
+ * A snapshot owns seven arrays, none of them by the hooks of a runtime, which it may outlive.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +24,7 @@ struct arrays {
     rn_stats_wait *waits;
     rn_stats_listener *listeners;
     rn_stats_slow_call *slow;
+    rn_stats_site *sites;
     rn_stats_http *http;
 };
 
@@ -293,9 +294,10 @@ static int fill(rn_stats *s, struct arrays *a)
     a->calls = zeroed((n + 1) * RN__SYS_COUNT, sizeof *a->calls);
     a->waits = zeroed(WAITS_MOST, sizeof *a->waits);
     a->slow = zeroed(RN_STATS_SLOW, sizeof *a->slow);
+    a->sites = zeroed(RN_STATS_SITES, sizeof *a->sites);
     a->http = zeroed((size_t)n_http, sizeof *a->http);
     if (a->procs == NULL || a->calls == NULL || a->waits == NULL || a->slow == NULL ||
-        a->http == NULL)
+        a->sites == NULL || a->http == NULL)
         return -ENOMEM;
     r = fill_calls(s, a);
     if (r == 0)
@@ -305,6 +307,7 @@ static int fill(rn_stats *s, struct arrays *a)
     fill_procs(s, a, &task);
     fill_connections(s, &task);
     fill_process(s);
+    s->n_sites = rn__stats_sites(a->sites);
     s->n_http = rn__http_stats_read(a->http, n_http);
     return 0;
 }
@@ -331,6 +334,7 @@ int rn_stats_get(rn_stats **ret)
     s->waits = a.waits;
     s->listeners = a.listeners;
     s->slow_calls = a.slow;
+    s->sites = a.sites;
     s->http = a.http;
     if (r < 0)
         rn_stats_free(s);
@@ -348,6 +352,7 @@ void rn_stats_free(rn_stats *stats)
     rn__free_lasting((void *)(uintptr_t)stats->waits);
     rn__free_lasting((void *)(uintptr_t)stats->listeners);
     rn__free_lasting((void *)(uintptr_t)stats->slow_calls);
+    rn__free_lasting((void *)(uintptr_t)stats->sites);
     rn__free_lasting((void *)(uintptr_t)stats->http);
     rn__free_lasting(stats);
 }

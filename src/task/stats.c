@@ -6,9 +6,12 @@
  */
 #include "task/stats.h"
 
+#include <dlfcn.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "task/proc.h"
+#include "task/sites.h"
 #include "task/wait.h"
 
 #define UNCHECKED __attribute__((no_sanitize_address, no_sanitize_thread, noinline))
@@ -159,4 +162,60 @@ void rn__stats_coroutines(rn_stats_proc *procs, int n_procs, rn_stats_wait *wait
     if (n_procs > 0)
         rn__stack_walk(count_coroutine, &c);
     *n = c.n;
+}
+
+/* ---- where they were started ---- */
+
+struct deepest {
+    rn_stats_site *sites;
+    int n;
+};
+
+static void add_site(const struct rn__site *site, void *arg)
+{
+    struct deepest *d = arg;
+    rn_stats_site one = {.at = atomic_load(&site->pc),
+                         .looks = read_counter(&site->measured),
+                         .deepest_bytes = read_counter(&site->deepest)};
+    int i = d->n;
+
+    if (i == RN_STATS_SITES) {
+        if (one.deepest_bytes <= d->sites[--i].deepest_bytes)
+            return;
+    } else {
+        d->n++;
+    }
+    for (; i > 0 && d->sites[i - 1].deepest_bytes < one.deepest_bytes; i--)
+        d->sites[i] = d->sites[i - 1];
+    d->sites[i] = one;
+}
+
+/* File and offset come first: they are whole, whatever the length of a C++ name. */
+static void name_site(rn_stats_site *s)
+{
+    const char *file, *slash;
+    Dl_info info;
+    int n;
+
+    if (dladdr(s->at, &info) == 0 || info.dli_fname == NULL) {
+        (void)snprintf(s->where, sizeof s->where, "%p", s->at);
+        return;
+    }
+    slash = strrchr(info.dli_fname, '/');
+    file = slash == NULL ? info.dli_fname : slash + 1;
+    n = snprintf(s->where, sizeof s->where, "%.60s+0x%zx", file,
+                 (size_t)((const char *)s->at - (const char *)info.dli_fbase));
+    if (info.dli_sname != NULL)
+        (void)snprintf(s->where + n, sizeof s->where - (size_t)n, " (%s+0x%zx)", info.dli_sname,
+                       (size_t)((const char *)s->at - (const char *)info.dli_saddr));
+}
+
+int rn__stats_sites(rn_stats_site *sites)
+{
+    struct deepest d = {.sites = sites};
+
+    rn__sites_each(add_site, &d);
+    for (int i = 0; i < d.n; i++)
+        name_site(&sites[i]);
+    return d.n;
 }

@@ -32,4 +32,7 @@ const struct rn__sys_block *rn__stats_calls(int index);
 void rn__stats_coroutines(rn_stats_proc *procs, int n_procs, rn_stats_wait *waits, int most,
                           int *n);
 
+/* The deepest sites; there is room for RN_STATS_SITES. How many; also without a runtime. */
+int rn__stats_sites(rn_stats_site *sites);
+
 #endif

@@ -392,6 +392,71 @@ RN_TEST(a_snapshot_needs_no_runtime_and_outlives_it)
     rn_stats_text_free(NULL);
 }
 
+static void use_a_lot(void *arg)
+{
+    volatile char page[100 << 10];
+
+    for (size_t i = 0; i < sizeof page; i += 1024)
+        page[i] = 1;
+    (void)arg;
+}
+
+static void use_little(void *arg)
+{
+    (void)arg;
+}
+
+/* What the text says of the first site, which is the deepest. */
+static uint64_t first_site(const char *text)
+{
+    const char *at = strstr(text, "\nrunnel_stack_deepest_bytes{site=\"");
+
+    CHECK(at != NULL);
+    return strtoull(strstr(at, "\"} ") + 3, NULL, 10);
+}
+
+/* The first coroutine on a stack is looked at when it ends. */
+RN_CORO_TEST_ON(the_deepest_stacks_are_told_with_where_they_began, 1)
+{
+    rn_stats *s;
+    char *text;
+
+    for (int i = 0; i < 3; i++)
+        CHECK_OK(rn_go(use_little, NULL));
+    CHECK_OK(rn_go(use_a_lot, NULL));
+    rn_yield();
+    s = take();
+    CHECK_EQ(s->n_sites, 2);
+    CHECK_EQ(s->sites[0].looks, 1);
+    CHECK_EQ(s->sites[1].looks, 3);
+    CHECK(s->sites[0].deepest_bytes >= 100 << 10 && s->sites[0].deepest_bytes < 200 << 10);
+    CHECK(s->sites[1].deepest_bytes < s->sites[0].deepest_bytes);
+    CHECK_HAS(s->sites[0].where, "test_stats+0x");
+    CHECK_OK(rn_stats_prometheus(s, &text));
+    CHECK_EQ(first_site(text), s->sites[0].deepest_bytes);
+    rn_stats_text_free(text);
+    CHECK_OK(rn_stats_json(s, &text));
+    CHECK_HAS(text, "\"sites\":[{\"where\":\"test_stats+0x");
+    rn_stats_text_free(text);
+    rn_stats_free(s);
+}
+
+#define GO CHECK_OK(rn_go(use_little, NULL));
+#define GO_10 GO GO GO GO GO GO GO GO GO GO
+
+/* However many there are, a snapshot has the deepest. */
+RN_CORO_TEST_ON(a_snapshot_has_the_deepest_of_many_sites, 1)
+{
+    rn_stats *s;
+
+    GO_10 GO_10 GO_10 GO_10 CHECK_OK(rn_go(use_a_lot, NULL));
+    rn_yield();
+    s = take();
+    CHECK_EQ(s->n_sites, RN_STATS_SITES);
+    CHECK(s->sites[0].deepest_bytes >= 100 << 10);
+    rn_stats_free(s);
+}
+
 /* Each allocation in turn. */
 RN_CORO_TEST_ON(without_memory_there_is_no_snapshot_and_no_text, 1)
 {
@@ -406,7 +471,7 @@ RN_CORO_TEST_ON(without_memory_there_is_no_snapshot_and_no_text, 1)
         CHECK(r == 0 ? s != NULL : r == -ENOMEM && s == NULL);
         failed += r < 0;
     }
-    CHECK(failed >= 6);
+    CHECK(failed >= 7);
     for (int json = 0; json < 2; json++) {
         rn__mem_fail(1, 1);
         CHECK_EQ(json ? rn_stats_json(s, &text) : rn_stats_prometheus(s, &text), -ENOMEM);
