@@ -187,7 +187,7 @@ static double calls_in(const struct rn__sys_block *b)
     uint64_t sum = 0;
 
     for (int i = 0; i < RN__SYS_COUNT; i++)
-        sum += atomic_load(&b->rows[i].calls);
+        sum += atomic_load(&b->counts[i].calls);
     return (double)sum;
 }
 

@@ -215,22 +215,20 @@ static inline struct rn__sys_block *block_of_thread(void)
 
 static inline rn_time begin(struct rn__sys_block *b, enum rn__sys_row row)
 {
-    uint64_t n = atomic_load_explicit(&b->rows[row].calls, memory_order_relaxed);
+    uint64_t n = atomic_load_explicit(&b->counts[row].calls, memory_order_relaxed);
 
-    bump(b, &b->rows[row].calls, 1);
+    bump(b, &b->counts[row].calls, 1);
     return RN_UNLIKELY(n % RN__SYS_SAMPLE == 0) ? rn_now() : 0;
 }
 
 static inline void finish(struct rn__sys_block *b, enum rn__sys_row row, long r, rn_time start)
 {
-    struct rn__sys_stat *s = &b->rows[row];
-
     if (RN_UNLIKELY(start != 0))
         add_sample(b, row, start);
     if (RN_UNLIKELY(r < 0))
         count_failure(b, row, r);
     else if (kinds[row].bytes)
-        bump(b, &s->bytes, (uint64_t)r);
+        bump(b, &b->counts[row].bytes, (uint64_t)r);
 }
 #endif
 

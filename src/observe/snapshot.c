@@ -60,10 +60,10 @@ static void fill_call(rn_stats_call *c, enum rn__sys_row row,
     for (int i = 0; i < n; i++) {
         const struct rn__sys_stat *s = &blocks[i]->rows[row];
 
-        c->calls += read_counter(&s->calls);
+        c->calls += read_counter(&blocks[i]->counts[row].calls);
         c->errors += read_counter(&s->errors);
         c->again += read_counter(&s->again);
-        c->bytes += read_counter(&s->bytes);
+        c->bytes += read_counter(&blocks[i]->counts[row].bytes);
         sum_ns += read_counter(&s->sampled_ns);
         add_errors(c, s);
         rn__hist_merge(&h, &s->latency);

@@ -399,7 +399,7 @@ RN_TEST(a_timeout_is_what_is_left_and_never_negative)
 POLLER_TEST(without_epoll_pwait2_wait_never_returns_early_either)
 {
     struct rn__poller *p = open_poller(ops);
-    struct rn__sys_stat *s = &rn__sys_shared_block()->rows[RN__SYS_epoll_pwait2];
+    struct rn__sys_count *s = &rn__sys_shared_block()->counts[RN__SYS_epoll_pwait2];
     uint64_t calls = atomic_load(&s->calls);
     int fd = new_eventfd(0);
 

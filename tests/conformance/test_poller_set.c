@@ -506,7 +506,7 @@ POLLER_TEST(descriptors_of_a_poller_are_closed_by_exec)
 /* True where the call is one that open makes. */
 static bool open_without(const struct rn__poller_ops *ops, const char *row)
 {
-    struct rn__sys_stat *s = &rn__sys_shared_block()->rows[rn__sys_row_by_name(row)];
+    struct rn__sys_count *s = &rn__sys_shared_block()->counts[rn__sys_row_by_name(row)];
     uint64_t calls = atomic_load(&s->calls);
     struct rn__poller *p = NULL;
     int before = count_fds(), r;

@@ -161,7 +161,7 @@ static bool is_settled(const struct scenario *s, const struct rn__runtime *rt, u
 static void add_calls(const struct rn__sys_block *b)
 {
     for (int i = 0; i < RN__SYS_COUNT; i++)
-        outcome->calls[i] += atomic_load_explicit(&b->rows[i].calls, memory_order_relaxed);
+        outcome->calls[i] += atomic_load_explicit(&b->counts[i].calls, memory_order_relaxed);
 }
 
 /* The scenario, and then nothing of it may be there any more. */

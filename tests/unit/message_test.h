@@ -16,7 +16,7 @@ static inline uint64_t calls_of(enum rn__sys_row row)
     uint64_t sum = 0;
 
     for (int i = 0; i < rt->n_procs; i++)
-        sum += atomic_load(&rt->procs[i]->counters.rows[row].calls);
+        sum += atomic_load(&rt->procs[i]->counters.counts[row].calls);
     return sum;
 }
 

@@ -35,7 +35,7 @@ static inline void drop_block(struct rn__sys_block *b)
 
 static inline uint64_t calls_of(struct rn__sys_block *b, enum rn__sys_row row)
 {
-    return atomic_load(&b->rows[row].calls);
+    return atomic_load(&b->counts[row].calls);
 }
 
 static inline uint64_t errors_of(struct rn__sys_block *b, enum rn__sys_row row)
@@ -45,7 +45,7 @@ static inline uint64_t errors_of(struct rn__sys_block *b, enum rn__sys_row row)
 
 static inline uint64_t bytes_of(struct rn__sys_block *b, enum rn__sys_row row)
 {
-    return atomic_load(&b->rows[row].bytes);
+    return atomic_load(&b->counts[row].bytes);
 }
 
 static inline void open_pair(int fds[2])

@@ -57,7 +57,7 @@ static uint64_t count_recvs(void)
     uint64_t sum = 0;
 
     for (int i = 0; i < rt->n_procs; i++)
-        sum += atomic_load(&rt->procs[i]->counters.rows[RN__SYS_recv].calls);
+        sum += atomic_load(&rt->procs[i]->counters.counts[RN__SYS_recv].calls);
     return sum;
 }
 

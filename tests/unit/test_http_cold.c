@@ -25,13 +25,13 @@ static uint64_t calls_on_procs(enum rn__sys_row row)
     uint64_t sum = 0;
 
     for (int i = 0; i < rt->n_procs; i++)
-        sum += atomic_load(&rt->procs[i]->counters.rows[row].calls);
+        sum += atomic_load(&rt->procs[i]->counters.counts[row].calls);
     return sum;
 }
 
 static uint64_t calls_elsewhere(enum rn__sys_row row)
 {
-    return atomic_load(&rn__sys_shared_block()->rows[row].calls);
+    return atomic_load(&rn__sys_shared_block()->counts[row].calls);
 }
 
 static void write_file(const char *name, const char *text, size_t len)

@@ -17,7 +17,7 @@ static uint64_t calls(int row)
     uint64_t sum = 0;
 
     for (int i = 0; i < rt->n_procs; i++)
-        sum += atomic_load(&rt->procs[i]->counters.rows[row].calls);
+        sum += atomic_load(&rt->procs[i]->counters.counts[row].calls);
     return sum;
 }
 
