@@ -11,6 +11,7 @@
  */
 #include "http/fields.h"
 
+#include <endian.h>
 #include <strings.h>
 
 enum part { NAME, SPACE, VALUE };
@@ -45,30 +46,34 @@ static int start_line(const char *buf, uint32_t *scanned, uint32_t end, const ch
 
 /*
  * The first byte at or after i that no value has: a control byte but HTAB (RFC 9110 5.5; bytes
- * above 127 are obs-text). Eight at a time while no byte of the eight is below 0x20 or is 0x7f; the
- * test may cry wolf, never miss.
+ * above 127 are obs-text). Eight at a time: `odd` has the top bit of each byte that is below 0x20 or
+ * is 0x7f, up to and with the first such byte; borrows make it unreliable only behind that.
  */
 static inline uint32_t skip_value(const char *buf, uint32_t i, uint32_t end)
 {
-    for (;;) {
-        uint64_t w, del;
-        unsigned char c;
+    while (end - i >= 8) {
+        uint64_t w, del, odd;
 
-        while (end - i >= 8) {
-            memcpy(&w, buf + i, 8);
-            del = w ^ EACH(0x7f);
-            if ((((w - EACH(0x20)) & ~w) | ((del - EACH(1)) & ~del)) & EACH(0x80))
-                break;
+        memcpy(&w, buf + i, 8);
+        w = le64toh(w);
+        del = w ^ EACH(0x7f);
+        odd = (((w - EACH(0x20)) & ~w) | ((del - EACH(1)) & ~del)) & EACH(0x80);
+        if (odd == 0) {
             i += 8;
+            continue;
         }
-        for (uint32_t stop = end - i < 8 ? end : i + 8; i < stop; i++) {
-            c = (unsigned char)buf[i];
-            if ((c < 0x20 && c != '\t') || c == 0x7f)
-                return i;
-        }
-        if (i == end)
+        i += (uint32_t)__builtin_ctzll(odd) / 8;
+        if (buf[i] != '\t')
             return i;
+        i++;
     }
+    for (; i < end; i++) {
+        unsigned char c = (unsigned char)buf[i];
+
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
+            break;
+    }
+    return i;
 }
 
 /* The name ended in something else than a colon. */
