@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
@@ -40,6 +41,13 @@
  * pages to the kernel. */
 #define CACHE_KEEP 1024U
 
+/* Where coroutines start on one P and end on another, their stacks come back by way of the centre,
+ * with their pages: a P that has more than so many puts a batch there while there is room, one that
+ * has none takes a batch. */
+#define CACHE_PASS 128U
+#define CENTRE_KEEP 256U
+#define BATCH 64U
+
 /* So many where nothing has run for a while. */
 #define CACHE_QUIET 16U
 
@@ -59,7 +67,9 @@ struct slab {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic(struct slab *) slabs;                  /* [L] to write */
 static struct slab *cutting[RN__STACK_CLASSES];       /* [L] the slab with room */
-static struct rn__stack_cache centre;                 /* [L] */
+static struct rn__stack_cache centre;                 /* [L] without their pages */
+static struct rn__stack_cache warm;                   /* [L] the centre's, with their pages */
+static _Atomic uint32_t n_warm[RN__STACK_CLASSES];    /* [L] to write: warm.n */
 static enum { UNKNOWN, MARKERS, MAPPINGS } guard_way; /* [L] */
 static bool pretend_no_markers;                       /* [L] */
 static long guards_left;                              /* [L] by mprotect */
@@ -225,13 +235,29 @@ static struct rn__coro *take(struct rn__stack_cache *cache, unsigned size_class)
     return RN_CONTAINER(n, struct rn__coro, link);
 }
 
-static __attribute__((noinline)) int get_central(unsigned size_class, struct rn__coro **ret)
+/* At most so many, and whatever moves to or from the warm ones goes by here. */
+static void move(struct rn__stack_cache *from, struct rn__stack_cache *to, unsigned size_class,
+                 uint32_t most)
 {
+    struct rn__coro *co;
+
+    for (uint32_t i = 0; i < most && (co = take(from, size_class)) != NULL; i++)
+        rn__stack_put(to, co);
+    atomic_store_explicit(&n_warm[size_class], warm.n[size_class], memory_order_relaxed);
+}
+
+static __attribute__((noinline)) int get_central(struct rn__stack_cache *cache, unsigned size_class,
+                                                 struct rn__coro **ret)
+{
+    struct rn__stack_cache *from = cache != NULL ? cache : &centre;
     struct rn__coro *co;
     int r = 0;
 
     pthread_mutex_lock(&lock);
-    co = take(&centre, size_class);
+    move(&warm, from, size_class, cache != NULL ? BATCH : 1);
+    co = take(from, size_class);
+    if (co == NULL)
+        co = take(&centre, size_class);
     if (co != NULL)
         *ret = co;
     else
@@ -247,7 +273,7 @@ int rn__stack_get(struct rn__stack_cache *cache, unsigned size_class, struct rn_
     struct rn__coro *co = cache == NULL ? NULL : take(cache, size_class);
 
     if (RN_UNLIKELY(co == NULL))
-        return get_central(size_class, ret);
+        return get_central(cache, size_class, ret);
     *ret = co;
     return 0;
 }
@@ -267,17 +293,35 @@ static void trim_class(struct rn__stack_cache *cache, unsigned size_class, uint3
     }
 }
 
+static void pass_on(struct rn__stack_cache *cache, unsigned size_class)
+{
+    pthread_mutex_lock(&lock);
+    if (warm.n[size_class] + BATCH <= CENTRE_KEEP)
+        move(cache, &warm, size_class, BATCH);
+    pthread_mutex_unlock(&lock);
+}
+
 void rn__stack_trim(struct rn__stack_cache *cache)
 {
-    for (unsigned c = 0; c < RN__STACK_CLASSES; c++)
-        if (RN_UNLIKELY(cache->n[c] > CACHE_KEEP))
-            trim_class(cache, c, CACHE_KEEP);
+    for (unsigned c = 0; c < RN__STACK_CLASSES; c++) {
+        if (RN_LIKELY(cache->n[c] <= CACHE_PASS))
+            continue;
+        if (atomic_load_explicit(&n_warm[c], memory_order_relaxed) + BATCH <= CENTRE_KEEP)
+            pass_on(cache, c);
+        trim_class(cache, c, CACHE_KEEP);
+    }
 }
 
 void rn__stack_give_back(struct rn__stack_cache *cache)
 {
-    for (unsigned c = 0; c < RN__STACK_CLASSES; c++)
+    for (unsigned c = 0; c < RN__STACK_CLASSES; c++) {
+        if (atomic_load_explicit(&n_warm[c], memory_order_relaxed) > 0) {
+            pthread_mutex_lock(&lock);
+            move(&warm, cache, c, CENTRE_KEEP);
+            pthread_mutex_unlock(&lock);
+        }
         trim_class(cache, c, CACHE_QUIET);
+    }
 }
 
 void rn__stack_each(void (*fn)(struct rn__coro *co, void *arg), void *arg)
@@ -331,7 +375,8 @@ void rn__stack_free_all(void)
     }
     for (unsigned c = 0; c < RN__STACK_CLASSES; c++)
         cutting[c] = NULL;
-    centre = (struct rn__stack_cache){0};
+    centre = warm = (struct rn__stack_cache){0};
+    memset(n_warm, 0, sizeof n_warm);
     guard_way = UNKNOWN;
     pthread_mutex_unlock(&lock);
 }

@@ -45,10 +45,11 @@ static inline void rn__stack_put(struct rn__stack_cache *cache, struct rn__coro 
     cache->n[co->size_class]++;
 }
 
-/* Gives pages and stacks above a cache's limit to the others; on the scheduler's stack. */
+/* Gives stacks above a cache's limits to the others, with their pages or, of many, without; on the
+ * scheduler's stack. */
 void rn__stack_trim(struct rn__stack_cache *cache);
 
-/* The same for all but a few: after a burst. */
+/* All but a few, and what others have passed on, without their pages: after a burst. */
 void rn__stack_give_back(struct rn__stack_cache *cache);
 
 /* Calls fn for each control block ever made (FREE ones too) while no slab can come or go. */

@@ -1,0 +1,39 @@
+/*
+ * test_steal.c - new coroutines: who runs them, and where their stacks go
+ */
+#include "rntest_coro.h"
+
+/* ---- stacks ---- */
+
+static uint64_t calls_of(const char *name)
+{
+    rn_stats *s;
+    uint64_t n = 0;
+
+    CHECK_OK(rn_stats_get(&s));
+    for (int i = 0; i < s->n_calls; i++)
+        if (strcmp(s->total.calls[i].name, name) == 0)
+            n = s->total.calls[i].calls;
+    rn_stats_free(s);
+    return n;
+}
+
+static rn_waitgroup done;
+
+static void end(void *arg)
+{
+    (void)arg;
+    rn_waitgroup_done(&done);
+}
+
+/* Where a stack has no pages, or none was left, madvise has been called for it. */
+RN_CORO_TEST(stacks_that_end_on_another_p_come_back_with_their_pages)
+{
+    for (int i = 0; i < 80; i++) {
+        rn_waitgroup_add(&done, 100);
+        for (int k = 0; k < 100; k++)
+            CHECK_OK(rn_go_with(&(rn_go_options){.proc = 2}, end, NULL));
+        CHECK_OK(rn_waitgroup_wait(&done));
+    }
+    CHECK(calls_of("madvise") < 2000);
+}
