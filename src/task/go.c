@@ -318,6 +318,8 @@ void rn_yield(void)
 
     if (RN_UNLIKELY(p == NULL))
         return;
+    if (rn__fifo_empty(&p->runq))
+        rn__run_new(p); /* or it would go on at once, before those that it has started */
     rn__run_next(p, p->current);
     rn__switch_away(p, false);
 }

@@ -174,6 +174,7 @@ void rn__sched_loop(struct rn__proc *p);             /* until rt->stop */
 void rn__switch_away(struct rn__proc *p, bool last); /* to the next runnable, or the scheduler */
 void rn__run_next(struct rn__proc *p, struct rn__coro *co);  /* back of this P's run queue */
 void rn__run_fresh(struct rn__proc *p, struct rn__coro *co); /* new, may be stolen */
+void rn__run_new(struct rn__proc *p);                        /* the oldest of these, if any */
 void rn__post(struct rn__proc *p, struct rn__msg *m);        /* any thread */
 void rn__cancel_all(struct rn__runtime *rt);                 /* any thread */
 

@@ -95,6 +95,14 @@ static struct rn__coro *take_fresh(struct rn__proc *p)
     return co;
 }
 
+void rn__run_new(struct rn__proc *p)
+{
+    struct rn__coro *co = p->rt->n_procs == 1 ? NULL : take_fresh(p);
+
+    if (co != NULL)
+        rn__run_next(p, co);
+}
+
 static void wake_one(struct rn__runtime *rt, struct rn__proc *self)
 {
     for (int i = 1; i < rt->n_procs; i++) {

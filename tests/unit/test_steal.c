@@ -1,7 +1,48 @@
 /*
  * test_steal.c - new coroutines: who runs them, and where their stacks go
  */
+#include <stdatomic.h>
+#include <stdio.h>
+
 #include "rntest_coro.h"
+
+static atomic_int ran;
+
+static void run_one(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&ran, 1);
+}
+
+static void wait_for(const atomic_int *n, int least)
+{
+    while (atomic_load(n) < least)
+        ;
+}
+
+/* ---- a P that is held ---- */
+
+static atomic_int held, let_go;
+
+static void hold(void *arg)
+{
+    (void)arg;
+    atomic_store(&held, 1);
+    wait_for(&let_go, 1);
+}
+
+RN_CORO_TEST(who_yields_lets_those_run_that_it_has_started)
+{
+    CHECK_OK(rn_go_with(&(rn_go_options){.proc = 2}, hold, NULL)); /* nobody else could */
+    wait_for(&held, 1);
+    for (int i = 0; i < 10; i++) {
+        CHECK_OK(rn_go(run_one, NULL));
+        rn_yield();
+        rn_yield(); /* the first may have gone by way of the scheduler */
+        CHECK_EQ(atomic_load(&ran), i + 1);
+    }
+    atomic_store(&let_go, 1);
+}
 
 /* ---- stacks ---- */
 
