@@ -19,6 +19,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
@@ -596,6 +597,9 @@ int rn__sys_sched_getaffinity(size_t bytes, void *mask)
 
 int rn__sys_prlimit(int resource, const void *set, void *get)
 { SIMPLE(prlimit, syscall(SYS_prlimit64, 0, resource, set, get)); }
+
+int rn__sys_prctl(int option, unsigned long arg)
+{ SIMPLE(prctl, prctl(option, arg, 0UL, 0UL, 0UL)); }
 /* clang-format on */
 
 int rn__sys_openat2(int dir, const char *path, int flags, unsigned long long resolve)

@@ -82,6 +82,7 @@
     X(mincore, 1, 0)                                                                               \
     X(sched_getaffinity, 1, 0)                                                                     \
     X(prlimit, 1, 0)                                                                               \
+    X(prctl, 1, 0)                                                                                 \
     X(rt_tgsigqueueinfo, 1, 0)                                                                     \
     X(pipe2, 1, 0)                                                                                 \
     X(posix_spawn, 1, 0) /* clone and execve, as libc makes them */                                \
@@ -229,6 +230,7 @@ int rn__sys_madvise(void *at, size_t len, int advice);
 int rn__sys_mincore(void *at, size_t len, unsigned char *resident);
 int rn__sys_sched_getaffinity(size_t bytes, void *mask);
 int rn__sys_prlimit(int resource, const void *set, void *get);
+int rn__sys_prctl(int option, unsigned long arg);
 int rn__sys_pipe2(int fds[2], int flags);
 int rn__sys_memfd_create(const char *name, unsigned flags);
 /* posix_spawnp; actions and attributes as there. *ret: the process. */

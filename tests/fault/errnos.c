@@ -188,6 +188,9 @@ const struct fault_errnos fault_errnos[RN__SYS_COUNT] = {
     ROW(sched_getaffinity, MAN(EFAULT, EINVAL, EPERM, ESRCH), PASS(ALL), NEVER(NONE)),
     /* Then the limit stays what it was. */
     ROW(prlimit, MAN(EFAULT, EINVAL, EPERM, ESRCH), PASS(ALL), NEVER(NONE)),
+    /* Then naps, and sleeps, end later. */
+    ROW(prctl, MAN(EACCES, EBADF, EBUSY, EFAULT, EINVAL, ENODEV, ENXIO, EOPNOTSUPP, EPERM),
+        PASS(ALL), NEVER(NONE)),
     ROW(rt_tgsigqueueinfo, MAN(EAGAIN, EINVAL, EPERM, ESRCH), PASS(NONE), NEVER(NONE)),
     /* Without one a copy reads and writes. */
     ROW(pipe2, MAN(EFAULT, EINVAL, EMFILE, ENFILE, ENOPKG), PASS(ALL), NEVER(NONE)),

@@ -2,8 +2,9 @@
  * test_steal.c - new coroutines: who runs them, and where their stacks go
  */
 #include <stdatomic.h>
-#include <stdio.h>
+#include <sys/prctl.h>
 
+#include "base/sys.h"
 #include "rntest_coro.h"
 
 static atomic_int ran;
@@ -42,6 +43,26 @@ RN_CORO_TEST(who_yields_lets_those_run_that_it_has_started)
         CHECK_EQ(atomic_load(&ran), i + 1);
     }
     atomic_store(&let_go, 1);
+}
+
+/* ---- sleeps are exact ---- */
+
+static int timer_slack(void *arg)
+{
+    (void)arg;
+    return prctl(PR_GET_TIMERSLACK, 0UL, 0UL, 0UL, 0UL);
+}
+
+RN_TEST(a_run_gives_its_thread_the_timer_slack_back)
+{
+    int before = timer_slack(NULL);
+
+    if (rn_run(NULL, timer_slack, NULL) != 1)
+        RN_TEST_SKIP("no timer slack here");
+    CHECK_EQ(timer_slack(NULL), before);
+    CHECK_OK(rn__sys_fail("prctl", EPERM, 1, 2)); /* a filter: it runs even so */
+    CHECK_EQ(rn_run(&(rn_run_options){.procs = 1}, timer_slack, NULL), before);
+    rn__sys_clear();
 }
 
 /* ---- stacks ---- */

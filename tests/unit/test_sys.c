@@ -83,6 +83,7 @@ static int one = 1;
     X(mincore, rn__sys_mincore(NULL, 0, NULL))                                                     \
     X(sched_getaffinity, rn__sys_sched_getaffinity(sizeof room, room))                             \
     X(prlimit, rn__sys_prlimit(RLIMIT_NOFILE, NULL, NULL))                                         \
+    X(prctl, rn__sys_prctl(-1, 0))                                                                 \
     X(rt_tgsigqueueinfo, rn__sys_rt_tgsigqueueinfo(0, 0, NULL))                                    \
     X(pipe2, rn__sys_pipe2(room_fds, 0))                                                           \
     X(posix_spawn, rn__sys_posix_spawn("", NULL, NULL, NULL, NULL, &room_pid))                     \
