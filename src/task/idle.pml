@@ -1,5 +1,6 @@
 /*
- * idle.pml - the idle protocol of sched.c, for spin: idle(), wake_one(), rn__post(), steal()
+ * idle.pml - the idle protocol of sched.c, for spin: idle(), wake_one(), rouse(), rn__post(),
+ * steal()
  *
  * Two Ps. P 0 starts a coroutine, by run_fresh, and is then held for ever by another; a plain thread
  * posts a message to P 1; each thread runs at any speed. Whoever sleeps with work for it in sight is
@@ -9,33 +10,63 @@
  * Spin's memory is sequentially consistent. That is what S1, S2, W1 and W2 are in the code; the rest
  * is ordered by them. What compilers and machines make of it is tests/stress's to see.
  *
- * -DBUG=1..6 each leave out one thing that the code does; spin must find fault with every one.
+ * A nap is any sleep of P 1, once or twice, whatever it has seen; its time may be up at once, or not
+ * before all else has happened.
+ *
+ * -DBUG=1..9 each leave out one thing that the code does; spin must find fault with every one.
  */
 #ifndef BUG
 #define BUG 0
 #endif
 
 #define WORK 2
+#define NAPS 2
+
+#define AWAKE 0
+#define SLEEPING 1
+#define NAPPING 2
 
 byte inbox[2], ring[2]; /* how many are in it */
-bool sleeping[2], rung[2];
+byte sleep[2], naps;
+bool rung[2];
 short idle, done;
 
-/* Exchange sleeping, false; was true: idle -= 1, wake the poller. */
-inline wake(p)
+/* Exchange sleep, AWAKE; was SLEEPING: idle -= 1. */
+inline rouse(p)
 {
     if
-    :: sleeping[p] ->
+    :: sleep[p] != AWAKE ->
 #if BUG == 3 /* a load and a store */
-        sleeping[p] = false;
-        was = true;
+        was = sleep[p];
+        sleep[p] = AWAKE;
 #else
-        d_step { was = sleeping[p]; sleeping[p] = false }
+        d_step { was = sleep[p]; sleep[p] = AWAKE };
 #endif
         if
-        :: was -> idle--; assert(idle >= 0); rung[p] = true
+#if BUG == 7 /* a nap is not counted */
+        :: was != AWAKE -> idle--; assert(idle >= 0)
+#else
+        :: was == SLEEPING -> idle--; assert(idle >= 0)
+#endif
         :: else
         fi
+    :: else -> was = AWAKE
+    fi
+}
+
+/* Compare and exchange; then wake the poller. */
+inline wake_one(p)
+{
+    if
+#if BUG == 9 /* wakes one that naps, too */
+    :: sleep[p] != AWAKE ->
+        d_step { was = sleep[p]; sleep[p] = AWAKE };
+        if :: was != AWAKE -> idle--; assert(idle >= 0); rung[p] = true :: else fi
+#else
+    :: sleep[p] == SLEEPING ->
+        d_step { was = sleep[p]; if :: was == SLEEPING -> sleep[p] = AWAKE :: else fi };
+        if :: was == SLEEPING -> idle--; assert(idle >= 0); rung[p] = true :: else fi
+#endif
     :: else
     fi
 }
@@ -47,10 +78,19 @@ inline loop(p)
     :: atomic { inbox[p] > 0 -> done = done + inbox[p]; inbox[p] = 0 } /* read_inbox */
     :: atomic { inbox[p] == 0 && ring[p] > 0 -> ring[p]--; done++ }    /* take_fresh */
     :: atomic { inbox[p] == 0 && ring[p] == 0 && ring[1 - p] > 0 -> ring[1 - p]--; done++ } /* steal */
+    :: inbox[p] == 0 && naps < NAPS ->
+        naps++;
+        sleep[p] = NAPPING;                                            /* S1 */
+#if BUG == 8 /* for good */
+        if :: inbox[p] > 0 :: else -> rung[p] -> rung[p] = false fi;
+#else
+        if :: rung[p] -> rung[p] = false :: true fi;                   /* S3 */
+#endif
+        rouse(p)                                                       /* S4 */
     :: inbox[p] == 0 && ring[p] == 0 && ring[1 - p] == 0 ->
 #if BUG != 4 /* said after the look */
         idle++;                                                        /* S1 */
-        sleeping[p] = true;
+        sleep[p] = SLEEPING;
 #endif
         found = false;                                                 /* S2, one look after the other */
 #if BUG != 1
@@ -62,52 +102,49 @@ inline loop(p)
 #endif
 #if BUG == 4
         idle++;
-        sleeping[p] = true;
+        sleep[p] = SLEEPING;
 #endif
         if                                                             /* S3 */
         :: found
         :: !found -> rung[p] -> rung[p] = false
         fi;
 #if BUG == 6 /* both count it */
-        sleeping[p] = false;
+        sleep[p] = AWAKE;
         idle--;
         assert(idle >= 0)
 #else
-        if                                                             /* S4 */
-        :: sleeping[p] ->
-            d_step { was = sleeping[p]; sleeping[p] = false }
-            if :: was -> idle--; assert(idle >= 0) :: else fi
-        :: else
-        fi
+        rouse(p)                                                       /* S4 */
 #endif
     od
 }
 
 active proctype holder()
 {
-    bool was;
+    byte was;
 
 #if BUG == 5 /* looks before it publishes */
-    if :: idle > 0 -> wake(1) :: else fi;
+    if :: idle > 0 -> wake_one(1) :: else fi;
     ring[0]++
 #else
     ring[0]++;                                                         /* W1 */
-    if :: idle > 0 -> wake(1) :: else fi                               /* W2, W3: wake_one */
+    if :: idle > 0 -> wake_one(1) :: else fi                           /* W2, W3 */
 #endif
     /* and never comes back to its loop */
 }
 
 active proctype thread()
 {
-    bool was;
+    byte was;
 
     inbox[1]++;                                                        /* W1: rn__post */
-    wake(1)                                                            /* W2, W3 */
+    rouse(1);                                                          /* W2, W3 */
+    if :: was != AWAKE -> rung[1] = true :: else fi
 }
 
 active proctype proc()
 {
-    bool was, found;
+    byte was;
+    bool found;
 
     loop(1)
 }
@@ -116,5 +153,5 @@ active proctype check()
 {
     timeout ->
     assert(done == WORK);
-    assert(idle == sleeping[0] + sleeping[1])
+    assert(idle == (sleep[0] == SLEEPING) + (sleep[1] == SLEEPING))
 }

@@ -34,6 +34,12 @@
  * before the next one: an eventfd write and a wake-up cost more. */
 #define RN__SPIN (10 * RN_MICROSECOND)
 
+/* How long a P naps that could take a new coroutine from another, and how long it rests when that
+ * was in vain: twice as long each time in a row, RN__NAPS times. Without the timer slack of 50 us,
+ * which the kernel adds to it by default: longer, it would miss what takes 200 us in all. */
+#define RN__NAP (20 * RN_MICROSECOND)
+#define RN__NAPS 5
+
 /* Between looks at the poller while coroutines are runnable. */
 #define RN__POLL_EVERY (100 * RN_MICROSECOND)
 
@@ -63,6 +69,9 @@ struct rn__proc_stats { /* single writer, relaxed */
     _Atomic uint64_t counts[RN__COUNTS];        /* what other layers count: see rn__count */
 };
 
+/* NAPPING: only for a message to it may others wake it, not for what stands in their rings. */
+enum rn__sleep { RN__AWAKE, RN__SLEEPING, RN__NAPPING };
+
 struct rn__proc {
     /* Hot, owner only. */
     struct rn__runtime *rt;        /* [C] */
@@ -81,11 +90,16 @@ struct rn__proc {
     struct rn__fifo new_overflow;  /* [P] what the ring had no room for */
     rn_time quiet_at;              /* [P] idle: when it counts as quiet; 0: has run since */
     bool spins;                    /* [P] see RN__SPIN */
+    bool naps;                     /* [P] the next sleep is a nap */
+    bool watching;                 /* [P] to see whether what stands in `watched` is taken */
+    unsigned in_vain;              /* [P] rests since it last took a new coroutine */
+    int watched;                   /* [P] whose ring */
+    uint32_t watched_to;           /* [P] its tail before the nap */
     struct rn__proc_stats stats;
 
     /* Shared. */
     _Alignas(RN_CACHE_LINE) _Atomic(struct rn__msg *) inbox;
-    atomic_bool sleeping;  /* idle protocol, see sched.c */
+    _Atomic uint8_t sleep; /* enum rn__sleep: idle protocol, see sched.c */
     atomic_bool quiet;     /* has been idle for RN__QUIET, and has no timer */
     _Atomic rn_time turn;  /* when the scheduler last looked around; RN__TIME_NEVER: asleep */
     _Atomic uint32_t load; /* conns at home here; for placement */
@@ -122,7 +136,7 @@ struct rn__runtime {
     struct rn__coro *main; /* rn_run's first coroutine: not cancelled with the others */
     _Atomic uint64_t foreign_spawned;
     _Atomic uint32_t lingering; /* closes that go on without a coroutine */
-    _Atomic int idle;           /* Ps with sleeping set; see sched.c */
+    _Atomic int idle;           /* Ps that are SLEEPING; see sched.c */
     atomic_bool ending;         /* no new coroutines from outside */
     atomic_bool stop;           /* Ps leave their loops */
     atomic_bool asleep_told;    /* see rn__asleep_check */

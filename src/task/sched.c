@@ -7,14 +7,17 @@
  * The idle protocol. A P about to sleep and a thread that has work for it must not miss each other:
  *
  *      sleeper                                 waker
- *      S1  sleeping := true, idle += 1         W1  publish work (inbox, or its own ring)
- *      S2  look at inbox and all rings         W2  if sleeping (for a ring: if idle > 0, whose?)
- *      S3  nothing: wait in the poller         W3    exchange sleeping, false; was true:
- *      S4  exchange sleeping, false                    idle -= 1, wake the poller
+ *      S1  sleep := SLEEPING, idle += 1        W1  publish work (inbox, or its own ring)
+ *      S2  look at inbox and all rings         W2  if it sleeps (for a ring: if idle > 0, whose?)
+ *      S3  nothing: wait in the poller         W3    exchange sleep, AWAKE; was SLEEPING:
+ *      S4  exchange sleep, AWAKE                       idle -= 1; was not AWAKE: wake the poller
  *
  * All of S1, S2, W1 and W2 are sequentially consistent, so either S2 sees the work or W2 sees the
- * sleeper. Whoever turns sleeping from true to false takes 1 from idle, so each sleep is ended by
- * one wake at most. A wake before S3 is not lost: the poller's wait then returns at once.
+ * sleeper. Whoever turns SLEEPING to AWAKE takes 1 from idle, so each sleep is ended by one wake at
+ * most. A wake before S3 is not lost: the poller's wait then returns at once.
+ *
+ * A nap is a short sleep that looks at no ring and is not counted in idle: what it misses there, it
+ * sees when its time is up.
  */
 #include "task/proc.h"
 
@@ -107,8 +110,10 @@ static void wake_one(struct rn__runtime *rt, struct rn__proc *self)
 {
     for (int i = 1; i < rt->n_procs; i++) {
         struct rn__proc *p = rt->procs[(self->index + i) % rt->n_procs];
+        uint8_t asleep = RN__SLEEPING;
 
-        if (atomic_load(&p->sleeping) && atomic_exchange(&p->sleeping, false)) {
+        if (atomic_load(&p->sleep) == asleep &&
+            atomic_compare_exchange_strong(&p->sleep, &asleep, RN__AWAKE)) {
             atomic_fetch_sub(&rt->idle, 1);
             rn__tally(&self->stats.wakes_sent, 1);
             p->poller->ops->wake(p->poller);
@@ -129,6 +134,18 @@ void rn__run_fresh(struct rn__proc *p, struct rn__coro *co)
 
 /* ---- the inbox ---- */
 
+/* W3 and S4. Was it asleep still? */
+static bool rouse(struct rn__proc *p)
+{
+    uint8_t before = atomic_load(&p->sleep);
+
+    if (before != RN__AWAKE)
+        before = atomic_exchange(&p->sleep, RN__AWAKE);
+    if (before == RN__SLEEPING)
+        atomic_fetch_sub(&p->rt->idle, 1);
+    return before != RN__AWAKE;
+}
+
 void rn__post(struct rn__proc *p, struct rn__msg *m)
 {
     struct rn__msg *head = atomic_load_explicit(&p->inbox, memory_order_relaxed);
@@ -136,10 +153,9 @@ void rn__post(struct rn__proc *p, struct rn__msg *m)
     do
         m->next = head;
     while (!atomic_compare_exchange_weak(&p->inbox, &head, m)); /* W1 */
-    if (atomic_load(&p->sleeping) && atomic_exchange(&p->sleeping, false)) {
+    if (rouse(p)) {
         struct rn__proc *self = rn__proc();
 
-        atomic_fetch_sub(&p->rt->idle, 1);
         if (self != NULL)
             rn__tally(&self->stats.wakes_sent, 1);
         p->poller->ops->wake(p->poller);
@@ -370,28 +386,46 @@ static inline void relax(void)
 #endif
 }
 
+/* A P comes to what it has started by itself, on a warm stack and beside whom that talks to: only
+ * what it has not come to after a nap is worth moving. One ring is watched at a time; when that was
+ * in vain comes a rest, and then another ring's turn. */
 static struct rn__coro *steal(struct rn__proc *p)
 {
     struct rn__runtime *rt = p->rt;
+    bool waited = p->watching;
 
-    for (int i = 1; i < rt->n_procs; i++) {
-        struct rn__proc *victim = rt->procs[(p->index + i) % rt->n_procs];
-        struct rn__coro *co = ring_take(&victim->fresh);
+    p->watching = false;
+    for (int i = 0; i <= rt->n_procs; i++) {
+        int at = (p->watched + i) % rt->n_procs;
+        struct rn__ring *r = &rt->procs[at]->fresh;
+        uint32_t head = atomic_load(&r->head), tail = atomic_load(&r->tail);
+        bool due = p->seed != 0 || (i == 0 && (int32_t)(p->watched_to - head) > 0);
+        struct rn__coro *co;
 
-        if (co != NULL) {
+        if (at == p->index || head == tail || (i == 0 && !due))
+            continue;
+        if (due && (co = ring_take(r)) != NULL) {
+            p->in_vain = 0;
             rn__tally(&p->stats.steals, 1);
             atomic_store(&co->proc, p); /* ordered: see rn__cancel */
             return co;
         }
+        if (!waited) {
+            p->watching = p->naps = true;
+            p->watched = at;
+            p->watched_to = tail;
+            return NULL;
+        }
     }
+    p->naps |= waited;
     return NULL;
 }
 
-static bool work_anywhere(struct rn__proc *p)
+static bool work_anywhere(struct rn__proc *p, bool nap)
 {
     if (atomic_load(&p->inbox) != NULL || atomic_load(&p->rt->stop))
         return true;
-    for (int i = 0; p->rt->n_procs > 1 && i < p->rt->n_procs; i++)
+    for (int i = 0; !nap && p->rt->n_procs > 1 && i < p->rt->n_procs; i++)
         if (!ring_empty(&p->rt->procs[i]->fresh))
             return true;
     return false;
@@ -413,9 +447,24 @@ static bool spin(struct rn__proc *p)
     return false;
 }
 
+/* Rests are twice as long each time in a row: where all is taken by who has started it, they, and
+ * the wake-ups between them, only cost. */
+static rn_time nap_until(struct rn__proc *p)
+{
+    rn_time span = RN__NAP;
+
+    if (!p->watching) {
+        span <<= p->in_vain;
+        if (p->in_vain < RN__NAPS)
+            p->in_vain++;
+    }
+    return p->now + span;
+}
+
 static void idle(struct rn__proc *p)
 {
-    rn_time until = rn__heap_next(&p->timers), from = p->now;
+    bool nap = p->naps;
+    rn_time until = rn__heap_next(&p->timers), from = p->now, nap_end;
 
     if (p->spins && spin(p))
         return;
@@ -424,13 +473,15 @@ static void idle(struct rn__proc *p)
     if (until > p->quiet_at)
         until = p->quiet_at;
     atomic_store_explicit(&p->turn, RN__TIME_NEVER, memory_order_relaxed);
-    atomic_fetch_add(&p->rt->idle, 1); /* S1 */
+    if (!nap)
+        atomic_fetch_add(&p->rt->idle, 1); /* S1 */
+    else if (until > (nap_end = nap_until(p)))
+        until = nap_end;
     /* An exchange for qemu's sake, which lets a seq_cst store pass a later load (7.2). */
-    (void)atomic_exchange(&p->sleeping, true);
-    poll_events(p, work_anywhere(p) ? 0 : until); /* S2, S3 */
-    if (atomic_load_explicit(&p->sleeping, memory_order_relaxed) &&
-        atomic_exchange(&p->sleeping, false)) /* S4 */
-        atomic_fetch_sub(&p->rt->idle, 1);
+    (void)atomic_exchange(&p->sleep, nap ? RN__NAPPING : RN__SLEEPING);
+    poll_events(p, work_anywhere(p, nap) ? 0 : until); /* S2, S3 */
+    /* Woken for what is gone: the next sleep is a nap, or each start would wake it in vain. */
+    p->naps = !rouse(p) && atomic_load_explicit(&p->inbox, memory_order_relaxed) == NULL; /* S4 */
     p->next_poll = 0; /* looked just now: what was found is served first */
     p->spins = atomic_load_explicit(&p->inbox, memory_order_relaxed) != NULL &&
                p->now < from + 2 * RN__SPIN;
@@ -454,6 +505,7 @@ static void quiet(struct rn__proc *p)
 static void not_quiet(struct rn__proc *p)
 {
     p->quiet_at = 0;
+    p->naps = false;
     if (atomic_load_explicit(&p->quiet, memory_order_relaxed))
         atomic_store(&p->quiet, false);
 }

@@ -9,7 +9,7 @@ import tempfile
 from e2e import Skip, main
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-MODELS = {"idle": 6, "park": 4, "wait": 5, "steal": 3}
+MODELS = {"idle": 9, "park": 4, "wait": 5, "steal": 3}
 
 
 def explore(name, bug):

@@ -45,6 +45,44 @@ RN_CORO_TEST(who_yields_lets_those_run_that_it_has_started)
     atomic_store(&let_go, 1);
 }
 
+static void busy(rn_time span)
+{
+    rn_time until = rn_now() + span;
+
+    while (rn_now() < until)
+        ;
+}
+
+/* Never lets go of its P: only the other one can run what it starts, awake, asleep or napping, and
+ * while messages come in for it. */
+static int start_and_hold(void *arg)
+{
+    int n = 0;
+
+    for (int i = 0; i < *(int *)arg; i++) {
+        busy(i % 8 * 40 * RN_MICROSECOND);
+        if (i % 3 == 0) {
+            CHECK_OK(rn_go_with(&(rn_go_options){.proc = 2}, run_one, NULL));
+            n++;
+        }
+        if (i % 5 == 0)
+            wait_for(&ran, n);
+        CHECK_OK(rn_go(run_one, NULL));
+        wait_for(&ran, ++n);
+    }
+    return 0;
+}
+
+RN_TEST_TIMEOUT(what_a_held_p_has_started_is_taken_by_the_other, 60)
+{
+    int times = rntest_sanitized() ? 200 : 1000;
+
+    CHECK_OK(rn_run(&(rn_run_options){.procs = 2}, start_and_hold, &times));
+    atomic_store(&ran, 0);
+    CHECK_OK(setenv("RN_SCHED_SEED", "7", 1));
+    CHECK_OK(rn_run(&(rn_run_options){.procs = 2}, start_and_hold, &times));
+}
+
 /* ---- sleeps are exact ---- */
 
 static int timer_slack(void *arg)
