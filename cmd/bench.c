@@ -232,7 +232,7 @@ int bench_connections(int argc, char **argv)
         .active = -1, .rate = 10, .hold_s = 10, .seconds = 5, .timeout_s = 10, .root = ""};
     int c;
 
-    while ((c = getopt_long(argc, argv, "a:r:t:H:cp:jh", longs, NULL)) != -1) {
+    while ((c = cmd_option("bench connections", argc, argv, "a:r:t:H:cp:jh", longs)) != -1) {
         if (c == 'h') {
             fputs(help, stdout);
             return CMD_OK;

@@ -23,6 +23,11 @@ void cmd_echo_once(rn_conn *conn, void *arg);
 /* One line to standard error, "runnel: " before it. */
 void cmd_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* getopt_long, whose complaints begin as cmd_error's, and tell where the command's help is. */
+struct option;
+int cmd_option(const char *command, int argc, char **argv, const char *shorts,
+               const struct option *longs);
+
 /* A whole number within bounds; false, with a message that names the option, where text is none. */
 bool cmd_number(const char *option, const char *text, long least, long most, long *ret);
 

@@ -319,7 +319,7 @@ int cmd_doctor(int argc, char **argv)
     struct options o = {0};
     int c, status;
 
-    while ((c = getopt_long(argc, argv, "n:r:p:h", longs, NULL)) != -1) {
+    while ((c = cmd_option("doctor", argc, argv, "n:r:p:h", longs)) != -1) {
         if (c == 'h') {
             fputs(help, stdout);
             return CMD_OK;

@@ -58,7 +58,7 @@ static void stop(int signo, void *arg)
     struct echo *e = arg;
 
     (void)signo;
-    fputs("runnel: draining\n", stderr);
+    fputs("runnel: draining; a second signal ends it at once\n", stderr);
     rn_listener_cancel(e->listener);
 }
 
@@ -140,7 +140,7 @@ int cmd_echo(int argc, char **argv)
     struct echo e = {.options = {.when_readable = true}};
     int c, r;
 
-    while ((c = getopt_long(argc, argv, "p:m:b:ch", longs, NULL)) != -1) {
+    while ((c = cmd_option("echo", argc, argv, "p:m:b:ch", longs)) != -1) {
         if (c == 'h') {
             fputs(help, stdout);
             return CMD_OK;

@@ -2,6 +2,7 @@
  * main.c - `runnel`: which subcommand, and the small things they share
  */
 #include <errno.h>
+#include <getopt.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -47,6 +48,21 @@ void cmd_error(const char *format, ...)
     vfprintf(stderr, format, ap);
     va_end(ap);
     fputc('\n', stderr);
+}
+
+int cmd_option(const char *command, int argc, char **argv, const char *shorts,
+               const struct option *longs)
+{
+    char *program = argv[0], name[64];
+    int c;
+
+    (void)snprintf(name, sizeof name, "runnel: %s", command);
+    argv[0] = name; /* getopt puts it before what it has to say */
+    c = getopt_long(argc, argv, shorts, longs, NULL);
+    argv[0] = program;
+    if (c == '?')
+        cmd_error("see runnel %s --help", command);
+    return c;
 }
 
 bool cmd_number(const char *option, const char *text, long least, long most, long *ret)
@@ -165,23 +181,43 @@ void cmd_end_signals(void)
     signals.arrived = NULL;
 }
 
+static int run_command(int argc, char **argv)
+{
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        if (strcmp(argv[0], commands[i].name) == 0)
+            return commands[i].run(argc, argv);
+    if (*argv[0] != '\0')
+        cmd_error("there is no command \"%s\"", argv[0]);
+    usage(stderr);
+    return CMD_USAGE;
+}
+
+/* `runnel help COMMAND` is `runnel COMMAND --help`. */
+static int help_of(int argc, char **argv)
+{
+    char option[] = "--help", *asked[4] = {NULL};
+    int n = argc < 2 ? argc : 2; /* "bench connections" is two words */
+
+    for (int i = 0; i < n; i++)
+        asked[i] = argv[i];
+    asked[n] = option;
+    return run_command(n + 1, asked);
+}
+
 int main(int argc, char **argv)
 {
-    const char *name = argc > 1 ? argv[1] : "";
+    char none[] = "", *nothing[] = {none, NULL};
+    const char *name = argc > 1 ? argv[1] : none;
 
     if (strcmp(name, "--version") == 0 || strcmp(name, "version") == 0) {
         printf("runnel %s\n", rn_version());
         return CMD_OK;
     }
+    if (strcmp(name, "help") == 0 && argc > 2)
+        return help_of(argc - 2, argv + 2);
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
         usage(stdout);
         return CMD_OK;
     }
-    for (size_t i = 0; i < N_COMMANDS; i++)
-        if (strcmp(name, commands[i].name) == 0)
-            return commands[i].run(argc - 1, argv + 1);
-    if (*name != '\0')
-        cmd_error("there is no command \"%s\"", name);
-    usage(stderr);
-    return CMD_USAGE;
+    return argc > 1 ? run_command(argc - 1, argv + 1) : run_command(1, nothing);
 }

@@ -90,7 +90,7 @@ static void stop(int signo, void *arg)
     struct serve *s = arg;
 
     (void)signo;
-    fputs("runnel: draining\n", stderr);
+    fputs("runnel: draining; a second signal ends it at once\n", stderr);
     cmd_admin_draining(s->admin);
     remove_paths(s);
     for (int i = 0; i < s->n_listeners; i++)
@@ -374,7 +374,7 @@ int cmd_serve(int argc, char **argv)
     int c;
 
     s.site.server = &s.options;
-    while ((c = getopt_long(argc, argv, "l:p:m:h", longs, NULL)) != -1) {
+    while ((c = cmd_option("serve", argc, argv, "l:p:m:h", longs)) != -1) {
         if (c == 'h') {
             fputs(help, stdout);
             fputs(site_help, stdout);

@@ -26,15 +26,16 @@ static const char help[] =
     "\n"
     "  -S, --summary         what calls were made, how often, and how long they took (the "
     "default)\n"
-    "\n"
     "      --prometheus ADDR and as http://ADDR/metrics, while it goes on\n"
     "  -l, --latency CALL    how long one call takes, as a histogram; live on a terminal\n"
     "  -s, --slow SPAN       each call that took at least so long (10ms, 1s, 500us), and its "
     "stack\n"
+    "  -c, --connections     the life of each TCP connection: states, calls, who closed it first\n"
+    "      --html FILE       and as a timeline, a page for a browser\n"
     "\n"
     "  -p, --pid PID         a process that runs; may be given up to 64 times\n"
     "  -f, --follow          processes that they start from now on, too\n"
-    "  -e, --calls LIST      only these: read,write\n"
+    "  -e, --calls LIST      only these (read,write), of all but --connections\n"
     "  -t, --seconds N       for so long (default: until Ctrl-C, or until they all have ended)\n"
     "  -j, --json            print JSON\n"
     "      --ptrace          by ptrace, though BPF may be had\n"
@@ -207,7 +208,7 @@ static int parse(int argc, char **argv, struct trace_options *o)
     int c;
 
     /* "+": the command's options are its own. */
-    while ((c = getopt_long(argc, argv, "+Sl:s:ce:p:ft:jh", longs, NULL)) != -1) {
+    while ((c = cmd_option("trace", argc, argv, "+Sl:s:ce:p:ft:jh", longs)) != -1) {
         if (c == 'h') {
             fputs(help, stdout);
             return 1;

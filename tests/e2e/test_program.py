@@ -13,6 +13,11 @@ from e2e import (GET, Program, RESET, RUNNEL, SANITIZED, Serve, Skip, free_port,
                  read_exactly, read_head, read_response, until)
 
 
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+COMMANDS = {("serve",): ("serve.c", "site.h"), ("echo",): ("echo.c",), ("doctor",): ("doctor.c",),
+            ("trace",): ("trace.c",), ("bench", "connections"): ("bench.c",)}
+
+
 def run(*argv):
     p = subprocess.run([RUNNEL, *argv], capture_output=True, text=True, timeout=20, check=False)
     return p.returncode, p.stdout, p.stderr
@@ -24,6 +29,37 @@ def test_help_and_version_go_to_standard_output():
         assert code == 0 and "Usage: runnel" in out and err == "", argv
     code, out, _ = run("--version")
     assert code == 0 and re.fullmatch(r"runnel \d+\.\d+\.\d+\n", out)
+
+
+def read(*path):
+    with open(os.path.join(ROOT, *path), encoding="utf-8") as f:
+        return f.read()
+
+
+def test_help_and_man_page_name_each_option():
+    page = read("docs", "man", "runnel.1")
+    for command, files in COMMANDS.items():
+        told = run(*command, "--help")[1]
+        source = "".join(read("cmd", f) for f in files)
+        options = re.findall(r'\{"([\w-]+)",\s+(?:no|required|optional)_argument', source)
+        assert len(options) > 4, command
+        for option in options:
+            assert re.search(rf"--{option}\b", told), f"{command} --help does not tell of --{option}"
+            assert re.search(rf"(Fl|,) -{option}\b", page), f"the man page does not tell of --{option}"
+
+
+def test_help_of_a_command_can_be_asked_for_in_two_ways():
+    for command in COMMANDS:
+        assert run("help", *command) == run(*command, "--help"), command
+    assert run("help", "nonsense")[0] == 2
+
+
+def test_unknown_options_are_told_with_where_help_is():
+    for command in COMMANDS:
+        name = " ".join(command)
+        code, out, err = run(*command, "--nope", "1")
+        assert code == 2 and out == "", (command, code, out)
+        assert err == f"runnel: {name}: unrecognized option '--nope'\nrunnel: see runnel {name} --help\n", err
 
 
 def test_wrong_calls_are_told_and_exit_with_2():
