@@ -6,6 +6,7 @@
  * Two runs of the runtime, because landlock and seccomp are for the thread that asks for them and
  * for those that it starts.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -169,14 +170,26 @@ static int open_inherited(struct serve *s)
     return r == -ENOENT ? 0 : r;
 }
 
+static int check_mime(const char *path)
+{
+    int r = path == NULL || *path == '\0' || access(path, R_OK) == 0 ? 0 : -errno;
+
+    if (r < 0)
+        cmd_error("cannot read %s: %s", path, rn_strerror(r));
+    return r;
+}
+
 /* First of all a look at what is to be served, so that what cannot be is told before anything is
  * opened. */
 static int open_all(void *arg)
 {
     struct serve *s = arg;
-    int n = s->n_listeners, r = rn_http_files_new(s->dir, &s->site.files, &s->files);
+    int n = s->n_listeners, r = check_mime(s->site.files.mime_file);
 
     s->n_listeners = 0;
+    if (r < 0)
+        return r;
+    r = rn_http_files_new(s->dir, &s->site.files, &s->files);
     if (r < 0) {
         cmd_error("cannot serve %s: %s", s->dir, rn_strerror(r));
         return r;

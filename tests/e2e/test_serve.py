@@ -56,6 +56,7 @@ def test_wrong_options_are_told_and_exit_with_2():
         p = subprocess.run([RUNNEL, "serve", "--listen", "127.0.0.1:0", *options, "."], timeout=20,
                            capture_output=True, text=True, check=False)
         assert p.returncode == 1 and p.stderr.startswith("runnel: "), (options, p.stderr)
+        assert options[0] != "--mime" or p.stderr == "runnel: cannot read /none: No such file or directory\n"
 
 
 def test_curl_goes_on_where_it_was_and_asks_only_for_what_is_new():
