@@ -51,6 +51,7 @@ struct trace {
     bool (*read_call)(struct trace *t, int nr, struct trace_figures *ret);
     struct trace_figures *by_stops; /* by ptrace: of each call */
     bool falls_back;                /* BPF cannot be had, and ptrace can do instead */
+    FILE *html;                     /* of options.html; NULL: not open */
     uint64_t lost;                  /* at the end: calls and processes that found no room */
     int ends[TRACE_MAX_PIDS];       /* a descriptor for each process, readable when it has ended */
     int n_ends;
@@ -162,7 +163,8 @@ int trace_show_conns(struct trace *t);
 void trace_print_conn(const struct trace *t, const struct trace_conn *c, FILE *out);
 
 /* A page with nothing from elsewhere. */
-int trace_write_html(const struct trace *t, const char *path);
+int trace_open_html(struct trace *t);
+int trace_write_html(struct trace *t);
 
 /* Serves the figures until it is stopped. A failure to listen is told. */
 int trace_start_server(struct trace *t, const char *address, struct trace_server **ret);

@@ -145,10 +145,14 @@ static int run(void *arg)
     r = add_targets(t);
     if (r == 0)
         r = trace_attach(t);
+    if (r == 0 && t->options.html != NULL)
+        r = trace_open_html(t);
     if (r == 0 && (r = cmd_on_signal(stop, t)) == 0) {
         r = watch_and_show(t);
         cmd_end_signals();
     }
+    if (t->html != NULL)
+        fclose(t->html);
     trace_unload(t->kernel);
     return r < 0 ? CMD_FAILED : CMD_OK;
 }

@@ -176,7 +176,7 @@ static void keep(struct trace *t, const struct trace_conn *c)
 
 void trace_take_conn(struct trace *t, const struct trace_conn *c)
 {
-    if (t->options.html != NULL)
+    if (t->html != NULL)
         keep(t, c);
     if (t->options.json) {
         fputc('{', stdout);
@@ -194,5 +194,5 @@ int trace_show_conns(struct trace *t)
 
     while (trace_next_conn(t->kernel, &c))
         trace_take_conn(t, &c);
-    return t->options.html == NULL ? 0 : trace_write_html(t, t->options.html);
+    return t->html == NULL ? 0 : trace_write_html(t);
 }

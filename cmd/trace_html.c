@@ -100,16 +100,24 @@ static const char tail[] =
     "}\n"
     "</script>\n";
 
-int trace_write_html(const struct trace *t, const char *path)
+/* Before anything is traced: what cannot be written is better told then. */
+int trace_open_html(struct trace *t)
 {
-    FILE *out = fopen(path, "we");
+    int r = 0;
+
+    t->html = fopen(t->options.html, "we");
+    if (t->html == NULL) {
+        r = -errno;
+        cmd_error("trace: cannot write %s: %s", t->options.html, rn_strerror(r));
+    }
+    return r;
+}
+
+int trace_write_html(struct trace *t)
+{
+    FILE *out = t->html;
     int r;
 
-    if (out == NULL) {
-        r = -errno;
-        cmd_error("trace: cannot write %s: %s", path, rn_strerror(r));
-        return r;
-    }
     fputs(head, out);
     for (size_t i = 0; i < t->n_conns; i++) {
         fputs("{", out);
@@ -120,5 +128,6 @@ int trace_write_html(const struct trace *t, const char *path)
     r = ferror(out) ? -EIO : 0;
     if (fclose(out) != 0 && r == 0)
         r = -errno;
+    t->html = NULL;
     return r;
 }

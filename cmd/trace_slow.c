@@ -65,6 +65,14 @@ static void print_json(struct trace *t, const struct trace_slow *e, const char *
     puts("]}");
 }
 
+/* An int below zero, such as AT_FDCWD, fills the lower half of its register only. */
+static int64_t first_argument(const struct trace_slow *e)
+{
+    uint64_t arg = e->args[0];
+
+    return arg >> 8 == 0xffffff ? (int64_t)(int32_t)arg : (int64_t)arg;
+}
+
 static void print_text(struct trace *t, const struct trace_slow *e, const char *comm,
                        const char *call)
 {
@@ -75,7 +83,7 @@ static void print_text(struct trace *t, const struct trace_slow *e, const char *
     clock_gettime(CLOCK_REALTIME, &now);
     strftime(at, sizeof at, "%H:%M:%S", localtime_r(&now.tv_sec, &tm));
     printf("%s.%03ld %s[%u/%u] %s(%" PRId64 ", %#" PRIx64 ", %#" PRIx64 ") = %" PRId64 ", after %s",
-           at, now.tv_nsec / 1000000, comm, e->event.pid, e->tid, call, (int64_t)e->args[0],
+           at, now.tv_nsec / 1000000, comm, e->event.pid, e->tid, call, first_argument(e),
            (uint64_t)e->args[1], (uint64_t)e->args[2], (int64_t)e->result, cmd_span(e->ns, span));
     if (e->coro != 0)
         print_coro(t, e);

@@ -181,6 +181,7 @@ def test_slow_calls_are_told_with_their_stacks():
     assert re.search(r"sleep\[(\d+)/\1\] clock_nanosleep\(.*\) = 0, after \d\d", out), out
     assert "#0 0x" in out and "nanosleep+0x" in out and " in libc" in out, out
     assert trace("--slow", "10s", "--", "sleep", "0.05").stdout == ""
+    assert "] openat(-100, " in trace("--slow", "1ns", "--calls", "openat", "--", "true").stdout
     with Program(RUNNEL, "echo", "--procs", "1", "127.0.0.1:PORT") as s:
         tracer = Tracer(s.process.pid, "--slow", "200ms", "--calls", "epoll_wait,epoll_pwait2")
         with s.connect() as c:
@@ -313,8 +314,13 @@ def test_the_timeline_is_drawn_by_a_browser():
         rows = re.search("<tbody.*</tbody>", dom, re.S).group()
         assert rows.count("<tr>") == 3 and rows.count("<svg") == 3 and "4000" in rows, dom
         assert "3 connections in" in dom and rows.count("ESTABLISHED") >= 3, dom
-    p = trace("--html", "/no/such/dir/t.html", "true", ok=False)
-    assert p.returncode == 1 and "cannot write /no/such/dir/t.html: No such file" in p.stderr, p
+
+
+def test_a_timeline_that_cannot_be_written_is_told_before_the_command_runs():
+    need_bpf()
+    p = trace("--html", "/no/such/dir/t.html", "echo", "done", ok=False)
+    assert p.returncode == 1 and p.stdout == "", p
+    assert p.stderr == "runnel: trace: cannot write /no/such/dir/t.html: No such file or directory\n", p
 
 
 def test_figures_can_be_collected_by_prometheus():
