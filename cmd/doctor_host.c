@@ -263,12 +263,12 @@ static void check_capabilities(struct doctor *d, const struct doc_check *c)
     bpf = (caps & (1UL << CAP_BPF_BIT | 1UL << CAP_SYS_ADMIN)) != 0;
     perf = (caps & (1UL << CAP_PERFMON_BIT | 1UL << CAP_SYS_ADMIN)) != 0;
     DOC_SET(f->read, "CAP_BPF %s, CAP_PERFMON %s", bpf ? "yes" : "no", perf ? "yes" : "no");
-    DOC_SET(f->wanted, "both, for `runnel trace`");
+    DOC_SET(f->wanted, "both, for `runnel trace` without ptrace");
     if (bpf && perf)
         return;
     f->state = c->bad;
     DOC_SET(f->temporary, "sudo runnel trace");
-    DOC_SET(f->permanent, "setcap cap_bpf,cap_perfmon+ep $(command -v runnel)");
+    DOC_SET(f->permanent, "setcap cap_bpf,cap_perfmon,cap_sys_ptrace=ep $(command -v runnel)");
 }
 
 static void check_btf(struct doctor *d, const struct doc_check *c)
@@ -277,7 +277,7 @@ static void check_btf(struct doctor *d, const struct doc_check *c)
     const char *path = "/sys/kernel/btf/vmlinux";
 
     DOC_SET(f->source, "%s", path);
-    DOC_SET(f->wanted, "there, for `runnel trace`");
+    DOC_SET(f->wanted, "there, for `runnel trace` without ptrace");
     DOC_SET(f->read, "there");
     if (doc_exists(d, path))
         return;
@@ -425,7 +425,8 @@ const struct doc_check doc_host_checks[] = {
      .bad = DOC_WARN},
     {.name = "cap_bpf",
      .reads = "/proc/self/status, CapEff",
-     .why = "`runnel trace` loads programs into the kernel.",
+     .why = "`runnel trace` counts in the kernel with both; else by ptrace, slowly, and not all "
+            "that it can.",
      .run = check_capabilities,
      .bad = DOC_WARN},
 };
