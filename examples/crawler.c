@@ -93,7 +93,7 @@ static int crawl(void *first)
 int main(int argc, char **argv)
 {
     limit = argc > 2 ? atol(argv[2]) : 100;
-    pages = calloc((size_t)limit + 1, sizeof *pages);
+    pages = limit < 1 ? NULL : calloc((size_t)limit + 1, sizeof *pages);
     if (argc < 2 || pages == NULL || sscanf(argv[1], "http://%255[^/]%511s", host, start) < 1)
         return fprintf(stderr, "Usage: %s http://HOST:PORT/ [COUNT]\n", argv[0]), 2;
     return rn_run(NULL, crawl, start) < 0;

@@ -1,4 +1,6 @@
 /* echo.c - TCP echo server: one coroutine per connection. */
+#include <stdio.h>
+
 #include <runnel/runnel.h>
 
 static void echo(rn_conn *conn, void *arg) /* conn is ours to close */
@@ -15,4 +17,9 @@ static void echo(rn_conn *conn, void *arg) /* conn is ours to close */
 
 static int serve(void *address) { return rn_serve("tcp", address, NULL, echo, NULL); }
 
-int main(int argc, char **argv) { return rn_run(NULL, serve, argc > 1 ? argv[1] : ":7000") < 0; }
+int main(int argc, char **argv)
+{
+    int r = rn_run(NULL, serve, argc > 1 ? argv[1] : ":7000");
+
+    return fprintf(stderr, "echo: %s\n", rn_strerror(r)), 1; /* it returns only when it fails */
+}

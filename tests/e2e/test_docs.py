@@ -43,6 +43,38 @@ def test_tests_that_documents_name_exist():
     assert wrong == 0, wrong
 
 
+def headings(text):
+    """The anchors that a page of GitHub has for them."""
+    return [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in re.findall(r"^#+ (.*)$", text, re.M)]
+
+
+def test_links_between_documents_lead_somewhere():
+    links = 0
+    for path in glob.glob(os.path.join(ROOT, "**", "*.md"), recursive=True):
+        text = read(path)
+        for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
+            file, _, anchor = link.partition("#")
+            there = os.path.join(os.path.dirname(path), file) if file else path
+            assert os.path.exists(there), f"{path}: {link}"
+            assert not anchor or anchor in headings(read(there)), f"{path}: {link}"
+            links += 1
+    assert links > 60, links
+
+
+def test_the_first_page_leads_to_each_guide_and_example():
+    first = read(os.path.join(ROOT, "README.md"))
+    for pattern in ("docs/*.md", "docs/design/*.md", "examples/*.c"):
+        for path in glob.glob(os.path.join(ROOT, pattern)):
+            assert f"]({os.path.relpath(path, ROOT)})" in first, path
+
+
+def test_the_program_of_the_first_page_is_the_example():
+    program = re.search(r"```c\n(.*?)```", read(os.path.join(ROOT, "README.md")), re.S)[1]
+    example = read(os.path.join(ROOT, "examples", "echo.c"))
+    assert program == example.replace("int argc, char **argv", "void").replace(
+        'argc > 1 ? argv[1] : ":7000"', '":7000"')
+
+
 def test_each_corner_of_go_has_a_test_or_a_reason():
     rows = 0
     for line in read(os.path.join(ROOT, "docs", "go-net-corners.md")).splitlines():

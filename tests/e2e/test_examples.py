@@ -39,6 +39,12 @@ def test_example_echo_serves_many_clients():
         echo_at_once(s, 200)
 
 
+def test_example_echo_tells_why_it_cannot_listen():
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        code, _, err = run_example("echo", "127.0.0.1:%d" % s.getsockname()[1])
+    assert code == 1 and err == "echo: Address already in use\n", (code, err)
+
+
 def test_example_chat_hands_lines_to_the_others():
     with Program(example("chat"), "127.0.0.1:PORT") as s:
         a, b, c = s.connect(), s.connect(), s.connect()
@@ -277,7 +283,7 @@ def test_example_crawler_tells_of_what_cannot_be_fetched():
         url = "http://127.0.0.1:%d/" % deaf.getsockname()[1]
         code, out, _ = run_example("crawler", url)
         assert code == 0 and out == f"--- 0 {url}\n1 pages, 1 failed\n", out
-    for bad in ([], ["ftp://x/"], ["http:///"]):
+    for bad in ([], ["ftp://x/"], ["http:///"], ["http://x/", "-1"]):
         assert run_example("crawler", *bad)[0] == 2
 
 
@@ -341,6 +347,7 @@ def test_example_library_fetches_with_libcurl():
                              text=True, timeout=20, check=False).stdout
         assert sorted(line.split()[0] for line in out.splitlines()) == ["200", "200", "404"], out
         assert f"200 {len(s.files['big.bin'])} {url}big.bin" in out
+    assert subprocess.run([program], capture_output=True, timeout=20, check=False).returncode == 2
 
 
 main(globals())
