@@ -5,6 +5,7 @@ follow it is a complaint with file and line, for a page made of a guess would lo
 """
 import os
 import re
+import textwrap
 from dataclasses import dataclass, field
 
 from lint_layers import TOKENS, code_of, files, line_of, read
@@ -66,7 +67,10 @@ def text_of(comment):
 
 
 def paragraphs(lines):
-    return [" ".join(p.split()) for p in re.split(r"\n\s*\n", "\n".join(lines)) if p.strip()]
+    """Text in one line each; code, which is indented as a whole, with its lines and a blank before."""
+    blocks = [p.strip("\n") for p in re.split(r"\n\s*\n", "\n".join(lines)) if p.strip()]
+    return [" " + textwrap.dedent(p) if all(s.startswith("    ") for s in p.split("\n"))
+            else " ".join(p.split()) for p in blocks]
 
 
 def split_list(text, separator=","):

@@ -242,10 +242,19 @@ def small(summary, api, e):
         else summary[0].lower() + summary[1:]
 
 
+def code(text):
+    """What paragraphs() has left as lines."""
+    lines = ["\\&" + s if s[:1] in (".", "'") else s for s in map(escape, text[1:].split("\n"))]
+    return [".Bd -literal -offset indent", *lines, ".Ed"]
+
+
 def paragraph_lines(texts, api, e=None):
     out = []
     for text in texts:
-        out += ([".Pp"] if out else []) + prose(text, api, e)
+        if text.startswith(" "):
+            out += code(text)
+        else:
+            out += ([".Pp"] if out else []) + prose(text, api, e)
     return out
 
 

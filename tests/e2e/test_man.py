@@ -187,6 +187,14 @@ def test_what_a_page_says_comes_from_the_comment():
     assert "a The first. fn The second. RN_X_INIT" in thing, thing
 
 
+def test_code_in_a_comment_keeps_its_lines():
+    source = GOOD.replace(" * Some rules.\n", " *     if (x)\n *         y(1);\n *     ...\n *\n * Some rules.\n")
+    with generated(x=source) as (result, folder):
+        assert result.returncode == 0, result
+        page = read(os.path.join(folder, "all.7"))
+    assert ".Bd -literal -offset indent\nif (x)\n    y(1);\n\\&...\n.Ed\n.Pp\nSome rules.\n" in page, page
+
+
 def test_page_of_a_function_that_is_gone_goes_too():
     with generated(x=GOOD) as (result, folder):
         assert result.returncode == 0, result
