@@ -236,8 +236,8 @@ static bool watch(struct bench *b, rn_time span_ns, const char *what)
             fprintf(stderr, "\r\033[K%s: %ld", what, count_opened(b));
         check_available(b);
         if (b->status == CMD_OK && is_busy(b) && rn_now() > news + patience) {
-            cmd_error("%s: nothing has happened for %ld s, at %ld of %ld connections: the server "
-                      "does not accept, or does not answer",
+            cmd_error("%s: nothing has happened for %ld s, with at least %ld of %ld connections "
+                      "open: the server does not accept, or does not answer",
                       what, b->options->timeout_s, count_opened(b), b->options->connections);
             b->status = CMD_FAILED;
         }

@@ -340,7 +340,7 @@ def test_a_server_that_does_not_play_along_is_told():
     http = ("--http",)
     for handle, argv, told in (
             (lambda c: False, (), "the server has closed it"),
-            (lambda c: True, ("--timeout", "1"), "nothing has happened for 1 s, at 0 of 20 connections"),
+            (lambda c: True, ("--timeout", "1"), "nothing has happened for 1 s, with at least 0 of 20 connections open"),
             (answer(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"), http, "not an answer with status 200"),
             (answer(b"HTTP/1.1 200 OK\r\n\r\n"), http, "not an answer with status 200"),
             (answer(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nab"), http, "not an answer with status 200"),
