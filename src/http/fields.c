@@ -46,8 +46,8 @@ static int start_line(const char *buf, uint32_t *scanned, uint32_t end, const ch
 
 /*
  * The first byte at or after i that no value has: a control byte but HTAB (RFC 9110 5.5; bytes
- * above 127 are obs-text). Eight at a time: `odd` has the top bit of each byte that is below 0x20 or
- * is 0x7f, up to and with the first such byte; borrows make it unreliable only behind that.
+ * above 127 are obs-text). Eight at a time: `odd` has the top bit of each byte that is below 0x20
+ * or is 0x7f, up to and with the first such byte; borrows make it unreliable only behind that.
  */
 static inline uint32_t skip_value(const char *buf, uint32_t i, uint32_t end)
 {
