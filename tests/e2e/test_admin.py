@@ -169,13 +169,16 @@ def test_the_dashboard_moves_in_a_browser():
         loader = threading.Thread(target=load, args=(s, stop))
         loader.start()
         try:
-            console, dom = browse(s)
+            for _ in range(3):      # on a busy machine the page's last second may have been ours alone
+                console, dom = browse(s)
+                now = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", dom))
+                rate = re.fullmatch(r"([\d.]+)( k)?/s", now["Requests"])
+                if not rate or float(rate[1]) > 0:
+                    break
         finally:
             stop.set()
             loader.join()
         assert not console, console
-        now = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", dom))
-        rate = re.fullmatch(r"([\d.]+)( k)?/s", now["Requests"])
         assert rate and float(rate[1]) > 0, now
         assert float(now["Calls a request"]) > 0.5, now
         labels = re.findall(r'<svg [^>]*role="img"[^>]*aria-label="([^"]*)"|'
