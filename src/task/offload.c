@@ -42,7 +42,8 @@ static struct {
     pthread_mutex_t lock;
     pthread_cond_t work;
     struct rn__fifo queue; /* [L] */
-    int threads, idle;     /* [L] */
+    int queued;            /* [L] jobs in it */
+    int threads, idle;     /* [L] idle: those that wait, also one that was told just now */
     int most;              /* [L] */
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER};
 
@@ -80,7 +81,7 @@ void rn__offload_forked(void)
     (void)pthread_cond_init(&pool.work, NULL);
     (void)pthread_mutex_init(&rn__foreign_lock, NULL); /* a thread may have been ending a job */
     pool.queue = (struct rn__fifo){0};
-    pool.threads = pool.idle = 0;
+    pool.threads = pool.idle = pool.queued = 0;
 }
 
 static void drop(struct job *j)
@@ -107,6 +108,7 @@ static struct job *next_job(void)
         if (e != 0 && rn__fifo_empty(&pool.queue))
             return NULL;
     }
+    pool.queued--;
     return RN_CONTAINER(rn__fifo_pop(&pool.queue), struct job, link);
 }
 
@@ -159,7 +161,7 @@ static int start_thread(void)
     unsigned long t;
     int r;
 
-    if (pool.idle > 0 || pool.threads >= pool.most)
+    if (pool.idle > pool.queued || pool.threads >= pool.most)
         return 0;
     r = rn__sys_thread(thread_main, NULL, THREAD_STACK, &t);
     if (r < 0)
@@ -179,6 +181,7 @@ static int enqueue(struct job *j)
     r = start_thread();
     if (r == 0) {
         rn__fifo_push(&pool.queue, &j->link);
+        pool.queued++;
         pthread_cond_signal(&pool.work);
     }
     pthread_mutex_unlock(&pool.lock);
@@ -200,6 +203,7 @@ static void give_up(struct job *j)
             if (n != &j->link)
                 rn__fifo_push(&kept, n);
         pool.queue = kept;
+        pool.queued--;
     }
     pthread_mutex_unlock(&pool.lock);
     if (mine) {

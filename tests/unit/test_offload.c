@@ -100,6 +100,44 @@ RN_TEST(the_pool_is_bounded)
     CHECK_EQ(rn_run(&(rn_run_options){.offload_threads = -1}, many_calls, NULL), -EINVAL);
 }
 
+static int wait_for_the_other(void *arg)
+{
+    for (int i = 0; i < 5000 && !may_return; i++)
+        usleep(1000);
+    return *(atomic_bool *)arg ? 0 : -ETIMEDOUT;
+}
+
+static int be_the_other(void *arg)
+{
+    *(atomic_bool *)arg = true;
+    return 0;
+}
+
+static int offload_waiting(void *arg)
+{
+    return rn_offload(wait_for_the_other, arg, NULL);
+}
+
+static int offload_other(void *arg)
+{
+    return rn_offload(be_the_other, arg, NULL);
+}
+
+/* Both are asked for before the one idle thread has woken for the first. */
+RN_CORO_TEST_ON(an_idle_thread_is_one_for_one_call_only, 1)
+{
+    CHECK_EQ(rn_offload(block_a_little, NULL, NULL), 7);
+    for (int i = 0; i < 10; i++) {
+        rn_group g = RN_GROUP_INIT;
+
+        CHECK_OK(rn_sleep(5 * MS)); /* it is idle */
+        may_return = false;
+        CHECK_OK(rn_group_go(&g, offload_waiting, &may_return));
+        CHECK_OK(rn_group_go(&g, offload_other, &may_return));
+        CHECK_OK(rn_group_wait(&g, 0));
+    }
+}
+
 static int cancel_calls(void *arg)
 {
     rn_group g = RN_GROUP_INIT;
