@@ -44,6 +44,7 @@ static struct {
     struct rn__fifo queue; /* [L] */
     int queued;            /* [L] jobs in it */
     int threads, idle;     /* [L] idle: those that wait, also one that was told just now */
+    _Atomic int borrowing; /* calls under way that nobody may forget; [L] to begin one */
     int most;              /* [L] */
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER};
 
@@ -60,9 +61,35 @@ void rn__offload_begin(int most_threads)
     pthread_mutex_unlock(&pool.lock);
 }
 
-void rn__offload_end(void)
+/* Takes out what nobody may forget: its arg is on the stack of a coroutine that is no more. */
+static void drop_abandoned(void)
 {
+    struct rn__fifo kept = {0};
+    struct rn__snode *n;
+
+    while ((n = rn__fifo_pop(&pool.queue)) != NULL) {
+        struct job *j = RN_CONTAINER(n, struct job, link);
+
+        if (j->forget != NULL) {
+            rn__fifo_push(&kept, n);
+            continue;
+        }
+        pool.queued--;
+        rn__free_lasting(j);
+    }
+    pool.queue = kept;
+}
+
+bool rn__offload_end(void)
+{
+    bool borrowing;
+
     life++;
+    pthread_mutex_lock(&pool.lock);
+    drop_abandoned();
+    borrowing = atomic_load(&pool.borrowing) > 0;
+    pthread_mutex_unlock(&pool.lock);
+    return borrowing;
 }
 
 int rn__offload_threads(void)
@@ -82,6 +109,7 @@ void rn__offload_forked(void)
     (void)pthread_mutex_init(&rn__foreign_lock, NULL); /* a thread may have been ending a job */
     pool.queue = (struct rn__fifo){0};
     pool.threads = pool.idle = pool.queued = 0;
+    atomic_store(&pool.borrowing, 0);
 }
 
 static void drop(struct job *j)
@@ -124,6 +152,8 @@ static void do_job(struct job *j)
     result = j->fn(arg);
     RN_PROBE(offload_ended, j->fn, arg, rn__probe_since(began), result);
 
+    if (forget == NULL) /* before its coroutine, and with it the run, can end */
+        atomic_fetch_sub(&pool.borrowing, 1);
     /* Under the lock the runtime that the job is of does not end. One that has ended has taken its
      * coroutines with it. */
     rn__foreign_begin();
@@ -145,6 +175,8 @@ static void *thread_main(void *unused)
     pthread_mutex_lock(&pool.lock);
     while ((j = next_job()) != NULL) {
         j->queued = false;
+        if (j->forget == NULL)
+            atomic_fetch_add(&pool.borrowing, 1);
         pthread_mutex_unlock(&pool.lock);
         do_job(j);
         pthread_mutex_lock(&pool.lock);

@@ -321,17 +321,18 @@ static int start_threads(struct rn__runtime *rt, int from)
 static void destroy(struct life *l)
 {
     struct rn__runtime *rt = &l->rt;
+    bool borrowed;
 
     pthread_mutex_lock(&rn__foreign_lock);
     atomic_store(&rn__runtime, NULL);
-    rn__offload_end();
+    borrowed = rn__offload_end();
     pthread_mutex_unlock(&rn__foreign_lock);
     rn__slot_reset(); /* closes what abandoned coroutines left open; puts signals back */
     rn__watchdog_end();
     rn__dump_uninstall();
     for (int i = rt->n_opened - 1; i >= 0; i--)
         rn__proc_close(rt->procs[i]);
-    rn__stack_free_all();
+    rn__stack_free_all(borrowed);
     rn__free(rt->procs);
     unset_process(l);
     rn__free(l);

@@ -66,6 +66,7 @@ struct slab {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic(struct slab *) slabs;                  /* [L] to write */
+static struct slab *given_up;                         /* [L] see rn__stack_free_all */
 static struct slab *cutting[RN__STACK_CLASSES];       /* [L] the slab with room */
 static struct rn__stack_cache centre;                 /* [L] without their pages */
 static struct rn__stack_cache warm;                   /* [L] the centre's, with their pages */
@@ -356,7 +357,7 @@ struct rn__coro *rn__stack_find(const void *at, bool *in_guard)
     return NULL;
 }
 
-void rn__stack_free_all(void)
+void rn__stack_free_all(bool keep)
 {
     struct slab *s, *next;
 
@@ -365,6 +366,11 @@ void rn__stack_free_all(void)
     atomic_store(&slabs, NULL);
     for (; s != NULL; s = next) {
         next = atomic_load(&s->next);
+        if (keep) {
+            atomic_store(&s->next, given_up);
+            given_up = s;
+            continue;
+        }
         for (uint32_t i = 0; i < s->cut; i++) {
             rn__san_destroy(&s->coros[i].san);
             VALGRIND_STACK_DEREGISTER(s->valgrind_ids[i]);

@@ -62,8 +62,9 @@ void rn__stack_walk(void (*fn)(struct rn__coro *co, void *arg), void *arg);
  * signal handler. */
 struct rn__coro *rn__stack_find(const void *at, bool *in_guard);
 
-/* Unmaps everything; no coroutine of any kind may be left. */
-void rn__stack_free_all(void);
+/* Unmaps everything; no coroutine of any kind may be left. `keep`: a call that cannot be called
+ * back writes to one of them; they are given up as they are. */
+void rn__stack_free_all(bool keep);
 
 /* Tests: pretend that the kernel knows no guard markers; back to probing with false. */
 void rn__stack_no_markers(bool pretend);

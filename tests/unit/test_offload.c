@@ -198,6 +198,42 @@ RN_TEST(a_run_does_not_wait_for_what_is_forgotten)
     await(&forgotten, 3);
 }
 
+/* What is on the stack of a coroutine that is given up, and a call writes to. */
+static int write_to_stack(void *arg)
+{
+    (void)block_until_told(arg);
+    *(volatile int *)arg = 1;
+    atomic_fetch_add(&asked, 1);
+    return 0;
+}
+
+static void offload_from_stack(void *arg)
+{
+    volatile int here = 0;
+
+    (void)arg;
+    (void)rn_offload(write_to_stack, (void *)&here, NULL);
+}
+
+static int leave_calls_behind(void *arg)
+{
+    (void)arg;
+    CHECK_OK(rn_go(offload_from_stack, NULL));
+    CHECK_OK(rn_go(offload_from_stack, NULL)); /* the pool has one thread: it waits */
+    while (running == 0)
+        CHECK_OK(rn_sleep(MS));
+    return rn_sleep(10 * MS);
+}
+
+RN_TEST(a_call_whose_coroutine_is_abandoned_keeps_its_stack)
+{
+    CHECK_OK(rn_run(&(rn_run_options){.procs = 1, .offload_threads = 1, .grace_ns = 10 * MS},
+                    leave_calls_behind, NULL));
+    may_return = true;
+    await(&asked, 1); /* the other was not begun */
+    CHECK_EQ(running, 1);
+}
+
 RN_CORO_TEST_ON(without_memory_or_threads_it_says_so, 1)
 {
     rn__mem_fail(1, 1);
