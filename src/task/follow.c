@@ -51,6 +51,15 @@ void rn__unfollow(struct rn__follower *f)
     pthread_mutex_unlock(&b->lock);
 }
 
+void rn__follow_reset(void)
+{
+    for (int i = 0; i < BUCKETS; i++) {
+        pthread_mutex_lock(&buckets[i].lock);
+        atomic_store(&buckets[i].first, NULL);
+        pthread_mutex_unlock(&buckets[i].lock);
+    }
+}
+
 void rn__tell_followers(struct rn__iowait *w)
 {
     struct bucket *b = bucket_of(w);

@@ -21,6 +21,9 @@ struct rn__follower {
 void rn__follow(struct rn__follower *f);
 void rn__unfollow(struct rn__follower *f);
 
+/* The run has ended, and the stacks that followers were on go with it. */
+void rn__follow_reset(void);
+
 /* w was cancelled just now; any thread. */
 void rn__tell_followers(struct rn__iowait *w);
 

@@ -16,6 +16,7 @@
 
 #include "base/mem.h"
 #include "task/dump.h"
+#include "task/follow.h"
 #include "task/held.h"
 #include "task/offload.h"
 #include "task/proc.h"
@@ -327,6 +328,7 @@ static void destroy(struct life *l)
     atomic_store(&rn__runtime, NULL);
     borrowed = rn__offload_end();
     pthread_mutex_unlock(&rn__foreign_lock);
+    rn__follow_reset();
     rn__slot_reset(); /* closes what abandoned coroutines left open; puts signals back */
     rn__watchdog_end();
     rn__dump_uninstall();

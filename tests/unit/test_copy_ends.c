@@ -1,6 +1,8 @@
 /*
  * test_copy_ends.c - copies: how they end, what they report, and where they could lose bytes
  */
+#include <sys/mman.h>
+
 #include "copy_test.h"
 
 /* ---- ends and errors ---- */
@@ -339,4 +341,55 @@ RN_TEST(nothing_is_kept_beyond_the_run)
         CHECK_EQ(rn_run(NULL, copy_once, NULL), 0);
         CHECK_EQ(rntest_count_fds(), before);
     }
+}
+
+/* ---- the end of the run ---- */
+
+static char *stack_of_copy;
+
+static void copy_shielded(void *arg)
+{
+    struct chain *c = arg;
+
+    stack_of_copy = (char *)&c;
+    rn_shield_begin();
+    (void)rn_copy(c->dst, c->src, NULL);
+}
+
+static int leave_a_copy_behind(void *arg)
+{
+    static struct chain c;
+
+    (void)arg;
+    open_chain(&c, "tcp", "tcp");
+    CHECK_OK(rn_go(copy_shielded, &c));
+    return rn_sleep(5 * RN_MILLISECOND);
+}
+
+/* In what were the slots of the one before. */
+static int cancel_each(void *arg)
+{
+    struct chain c[2];
+
+    (void)arg;
+    for (int i = 0; i < 2; i++)
+        open_chain(&c[i], "tcp", "tcp");
+    for (int i = 0; i < 2; i++) {
+        rn_cancel(c[i].near);
+        rn_cancel(c[i].src);
+        rn_cancel(c[i].dst);
+        rn_cancel(c[i].far);
+        close_chain(&c[i]);
+    }
+    return 0;
+}
+
+RN_TEST(who_copied_when_the_run_ended_follows_nobody_in_the_next)
+{
+    CHECK_OK(rn_run(&(rn_run_options){.procs = 1, .grace_ns = RN_MILLISECOND}, leave_a_copy_behind,
+                    NULL));
+    stack_of_copy -= (uintptr_t)stack_of_copy % 4096;
+    CHECK(mmap(stack_of_copy, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+               -1, 0) == stack_of_copy); /* who looks there is found out */
+    CHECK_OK(rn_run(&(rn_run_options){.procs = 1}, cancel_each, NULL));
 }
