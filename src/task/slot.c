@@ -157,6 +157,7 @@ void rn__slot_reset(void)
                 (void)rn__sys_close(w->fd);
             rn__iowait_retire(w);
         }
+        atomic_store(&w->attending, false); /* the message went with the inbox it was in */
         give(&centre, w);
     }
     pthread_mutex_unlock(&lock);

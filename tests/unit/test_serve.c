@@ -615,3 +615,74 @@ RN_TEST(what_a_run_leaves_open_is_closed_by_its_end)
     CHECK_OK(rn_run(NULL, rest_and_leave, NULL));
     CHECK_EQ(rntest_count_fds(), fds);
 }
+
+/* P 2 is stuck when it is asked to look at what waits there, and does not look any more. */
+static rn_conn *far_away[2];
+static _Atomic int heard;
+
+static void block_the_thread(void *arg)
+{
+    (void)arg;
+    usleep(200000);
+}
+
+static void read_shielded(void *arg)
+{
+    char c;
+
+    rn_shield_begin();
+    (void)rn_read(arg, &c, 1);
+    rn_shield_end();
+}
+
+static int leave_unheard(void *arg)
+{
+    (void)arg;
+    rntest_pair(&far_away[0], &far_away[1]);
+    CHECK_OK(rn_go_with(&(rn_go_options){.proc = 2}, read_shielded, far_away[1]));
+    CHECK_OK(rn_sleep(20 * RN_MILLISECOND));
+    CHECK_OK(rn_go_with(&(rn_go_options){.proc = 2}, block_the_thread, NULL));
+    CHECK_OK(rn_sleep(20 * RN_MILLISECOND));
+    rn_set_read_deadline(far_away[1], rn_after(RN_SECOND)); /* its home is there */
+    return 0;
+}
+
+static void read_until_deadline(void *arg)
+{
+    char c;
+
+    CHECK_EQ(rn_read(arg, &c, 1), -ETIME);
+    heard++;
+}
+
+/* The slots of the run before are taken again; each must hear of what is asked from elsewhere. Who
+ * dialled is at home here, who was accepted there, where it is read. */
+static int be_heard(void *arg)
+{
+    rn_conn *c[8];
+
+    (void)arg;
+    for (int i = 0; i < 8; i += 2)
+        rntest_pair(&c[i], &c[i + 1]);
+    for (int i = 0; i < 8; i++) {
+        if (i % 2 == 0)
+            rn_set_read_deadline(c[i], rn_after(20 * RN_MILLISECOND));
+        CHECK_OK(rn_go_with(&(rn_go_options){.proc = 2}, read_until_deadline, c[i]));
+        CHECK_OK(rn_sleep(10 * RN_MILLISECOND));
+        if (i % 2 == 1)
+            rn_set_read_deadline(c[i], rn_after(RN_MILLISECOND));
+        for (int ms = 0; ms < 3000 && heard == i; ms++)
+            CHECK_OK(rn_sleep(RN_MILLISECOND));
+        CHECK_EQ(heard, i + 1);
+    }
+    for (int i = 0; i < 8; i++)
+        rn_close(c[i]);
+    return 0;
+}
+
+RN_TEST(what_one_run_was_not_told_does_not_make_the_next_one_deaf)
+{
+    CHECK_OK(
+        rn_run(&(rn_run_options){.procs = 2, .grace_ns = RN_MILLISECOND}, leave_unheard, NULL));
+    CHECK_OK(rn_run(&(rn_run_options){.procs = 2}, be_heard, NULL));
+}
