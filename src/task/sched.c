@@ -544,10 +544,11 @@ void rn__sched_loop(struct rn__proc *p)
 static void cancel_one(struct rn__coro *co, void *arg)
 {
     struct rn__proc *p = arg;
+    enum rn__coro_state state = rn__state(co); /* before where: a thief has said that first */
 
     if (rn__coro_proc(co) != p || co == p->rt->main)
         return;
-    switch (rn__state(co)) {
+    switch (state) {
     case RN__PARKED:
         atomic_store_explicit(&co->cancelled, true, memory_order_relaxed);
         if (co->shields == 0)

@@ -61,6 +61,16 @@ void rn__interrupt(struct rn__coro *co)
 
 /* ---- cancelling one coroutine ---- */
 
+static void cancel_here(struct rn__proc *p, struct rn__msg *m);
+
+static void ask_to_cancel(struct rn__coro *co)
+{
+    if (atomic_exchange(&co->cancelling, true))
+        return;
+    co->cancel_msg.fn = cancel_here;
+    rn__post(rn__coro_proc(co), &co->cancel_msg);
+}
+
 static void cancel_here(struct rn__proc *p, struct rn__msg *m)
 {
     struct rn__coro *co = RN_CONTAINER(m, struct rn__coro, cancel_msg);
@@ -78,18 +88,16 @@ static void cancel_here(struct rn__proc *p, struct rn__msg *m)
             rn__interrupt(co);
     }
     /* It may be stolen just now. Either this sees where it went, or the thief, which says where
-     * before it runs it, has it see the flag. */
+     * before it runs it, has it see the flag. The id is not said anew: somebody may have said that
+     * of a later life by now. */
     if (atomic_load(&co->proc) != p && atomic_load_explicit(&co->id, memory_order_relaxed) == id)
-        rn__cancel(co, id);
+        ask_to_cancel(co);
 }
 
 void rn__cancel(struct rn__coro *co, uint64_t id)
 {
     atomic_store(&co->cancel_id, id);
-    if (atomic_exchange(&co->cancelling, true))
-        return;
-    co->cancel_msg.fn = cancel_here;
-    rn__post(rn__coro_proc(co), &co->cancel_msg);
+    ask_to_cancel(co);
 }
 
 /* ---- shields ---- */
