@@ -82,7 +82,7 @@ void rn__conn_init(rn_conn *c, int fd, bool is_socket, bool is_tcp)
 {
     memset((char *)c + sizeof c->w, 0, sizeof *c - sizeof c->w);
     c->w.fd = fd;
-    c->w.drop = rn__conn_drop;
+    rn__iowait_set_drop(&c->w, rn__conn_drop);
     c->is_socket = is_socket;
     c->is_tcp = is_tcp;
     atomic_init(&c->by_ops, is_tcp && rn__iowait_transfers());

@@ -262,7 +262,7 @@ static bool is_mine(struct rn__iowait *w, void *arg)
     rn_conn *c = RN_CONTAINER(w, rn_conn, w);
 
     /* Not one that lingers: it is closed already, and its peer may not have the answer yet. */
-    return w->drop == rn__conn_drop && atomic_load(&c->serve) == arg &&
+    return rn__iowait_drop(w) == rn__conn_drop && atomic_load(&c->serve) == arg &&
            !(atomic_load(&c->gate) & RN__GATE_CLOSING);
 }
 

@@ -65,7 +65,7 @@ static bool is_registered(void)
         atomic_store(&registered, false);
         return false;
     }
-    w->drop = drop_all;
+    rn__iowait_set_drop(w, drop_all);
     return true;
 }
 

@@ -163,7 +163,7 @@ static int hang_bell(void)
         waiter = NULL;
         return r;
     }
-    waiter->drop = end;
+    rn__iowait_set_drop(waiter, end);
     atomic_store(&bell, fd);
     return 0;
 }

@@ -55,7 +55,7 @@ void rn__iowait_revive(struct rn__iowait *w)
     w->timer[RN__READ] = (struct rn__timer){.kind = RN__TIMER_READ};
     w->timer[RN__WRITE] = (struct rn__timer){.kind = RN__TIMER_WRITE};
     w->rest = NULL;
-    w->drop = NULL;
+    rn__iowait_set_drop(w, NULL);
     w->merged = false;
     w->unarmed = false;
     w->may_be_shared = false;

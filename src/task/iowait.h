@@ -32,6 +32,9 @@
 
 enum { RN__IO_IDLE, RN__IO_READY, RN__IO_REST, RN__IO_COROUTINE };
 
+struct rn__iowait;
+typedef void (*rn__iowait_fn)(struct rn__iowait *w);
+
 struct rn__iowait {
     _Atomic uintptr_t state[2];      /* [A] see above; above RN__IO_REST it is a coroutine */
     _Atomic uint64_t life;           /* [A] generation << 1 | cancelled; odd generation: in use */
@@ -40,7 +43,7 @@ struct rn__iowait {
     struct rn__timer timer[2];       /* [home] */
     struct rn__msg attend;           /* in home's inbox while `attending` */
     void (*rest)(struct rn__iowait *w); /* on home, in the scheduler, when REST ended */
-    void (*drop)(struct rn__iowait *w); /* the runtime ended with it in use; may be NULL */
+    _Atomic(rn__iowait_fn) drop;        /* [A] the runtime ended with it in use; may be NULL */
     struct rn__snode free_link;         /* while free, and between rest and start */
     struct rn__proc *counted;           /* the P in whose load it is; NULL: none */
     uint32_t index;                     /* [C] */
@@ -165,6 +168,17 @@ static inline unsigned rn__iowait_seen(struct rn__iowait *w)
 static inline bool rn__iowait_ready(struct rn__iowait *w, int dir)
 {
     return atomic_load_explicit(&w->state[dir], memory_order_relaxed) == RN__IO_READY;
+}
+
+/* Relaxed: who looks at a slot that is not its own looks again for itself. */
+static inline void rn__iowait_set_drop(struct rn__iowait *w, rn__iowait_fn drop)
+{
+    atomic_store_explicit(&w->drop, drop, memory_order_relaxed);
+}
+
+static inline rn__iowait_fn rn__iowait_drop(struct rn__iowait *w)
+{
+    return atomic_load_explicit(&w->drop, memory_order_relaxed);
 }
 
 static inline bool rn__iowait_in_use(struct rn__iowait *w)

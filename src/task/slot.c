@@ -138,9 +138,11 @@ size_t rn__slot_bytes(void)
 
 static void drop(struct rn__iowait *w, void *unused)
 {
+    rn__iowait_fn fn = rn__iowait_drop(w);
+
     (void)unused;
-    if (w->drop != NULL)
-        w->drop(w);
+    if (fn != NULL)
+        fn(w);
 }
 
 void rn__slot_reset(void)
