@@ -70,11 +70,12 @@ int rn_listener_from_fd(int fd, rn_listener **ret)
     if (ln == NULL)
         return -ENOMEM;
     r = set_flags(fd, is_tcp);
+    if (r == 0)
+        r = rn__listener_set_fd(ln, fd);
     if (r < 0) {
         rn__free(ln);
         return r;
     }
-    rn__listener_set_fd(ln, fd);
     *ret = ln;
     return 0;
 }

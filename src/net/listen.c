@@ -124,12 +124,46 @@ rn_listener *rn__listener_new(bool is_tcp, int backlog)
     return ln;
 }
 
-void rn__listener_set_fd(rn_listener *ln, int fd)
+/* The path first: between close and unlink a new listener could own it. */
+static void give_up(rn_listener *ln)
 {
+    if (ln->path != NULL && !ln->keep_path)
+        (void)rn__sys_unlink(ln->path);
+    pthread_mutex_lock(&all_lock);
+    rn__list_remove(&ln->link);
+    pthread_mutex_unlock(&all_lock);
+    (void)rn__sys_close(atomic_exchange(&ln->fd, -1));
+}
+
+static void free_listener(rn_listener *ln)
+{
+    rn__free(ln->path);
+    rn__free(ln);
+}
+
+/* The run has ended, and nobody has closed it. Its ports' slots go by themselves. */
+static void drop_listener(struct rn__iowait *w)
+{
+    rn_listener *ln = RN_CONTAINER(w, struct rn__port_slot, w)->ln;
+
+    give_up(ln);
+    free_listener(ln);
+}
+
+int rn__listener_set_fd(rn_listener *ln, int fd)
+{
+    int r = rn__iowait_open(-1, RN__ADD_PLAIN, &ln->at_end);
+
+    if (r < 0)
+        return r;
+    RN_CONTAINER(ln->at_end, struct rn__port_slot, w)->ln = ln;
+    RN_CONTAINER(ln->at_end, struct rn__port_slot, w)->port = NULL;
+    rn__iowait_set_drop(ln->at_end, drop_listener);
     atomic_store(&ln->fd, fd);
     pthread_mutex_lock(&all_lock);
     rn__list_push(&all, &ln->link);
     pthread_mutex_unlock(&all_lock);
+    return 0;
 }
 
 void rn__listener_each(void (*fn)(rn_listener *ln, void *arg), void *arg)
@@ -147,7 +181,7 @@ int rn_listen(const char *network, const char *address, const rn_listen_options 
     const rn_listen_options *o = options == NULL ? &defaults : options;
     rn_listener *ln;
     enum rn__net net;
-    int type, r;
+    int type, fd, r;
 
     if (rn__self() == NULL)
         return -EDEADLK;
@@ -169,17 +203,21 @@ int rn_listen(const char *network, const char *address, const rn_listen_options 
         memcpy(ln->path, address, strlen(address) + 1);
     }
     ln->is_packet = type != SOCK_STREAM;
-    r = rn__listen_open(net, type, address, o);
+    r = fd = rn__listen_open(net, type, address, o);
+    if (fd < 0)
+        goto fail_free;
+    r = rn__listener_set_fd(ln, fd);
     if (r < 0)
-        goto fail_path;
-    rn__listener_set_fd(ln, r);
+        goto fail_close;
     *ret = ln;
     return 0;
 
-fail_path:
-    rn__free(ln->path);
+fail_close:
+    if (ln->path != NULL)
+        (void)rn__sys_unlink(ln->path);
+    (void)rn__sys_close(fd);
 fail_free:
-    rn__free(ln);
+    free_listener(ln);
     return r;
 }
 
@@ -267,13 +305,8 @@ void rn__listener_stop(rn_listener *ln)
             port->spare = NULL;
         }
     }
-    /* Before the close: between close and unlink a new listener could own the path. */
-    if (ln->path != NULL && !ln->keep_path)
-        (void)rn__sys_unlink(ln->path);
-    pthread_mutex_lock(&all_lock);
-    rn__list_remove(&ln->link);
-    pthread_mutex_unlock(&all_lock);
-    (void)rn__sys_close(atomic_exchange(&ln->fd, -1));
+    rn__iowait_close(ln->at_end, true);
+    give_up(ln);
 }
 
 void rn_listener_close(rn_listener *ln)
@@ -281,6 +314,5 @@ void rn_listener_close(rn_listener *ln)
     if (ln == NULL)
         return;
     rn__listener_stop(ln);
-    rn__free(ln->path);
-    rn__free(ln);
+    free_listener(ln);
 }

@@ -139,7 +139,7 @@ void rn__turns_pass(struct rn__turns *t);
 struct rn__port_slot {
     struct rn__iowait w;   /* first */
     rn_listener *ln;       /* [C] */
-    struct rn__port *port; /* [C] */
+    struct rn__port *port; /* [C] NULL: rn_listener.at_end */
 };
 
 _Static_assert(sizeof(struct rn__port_slot) <= RN__SLOT_BYTES, "a port fits its slot");
@@ -169,13 +169,15 @@ struct rn_listener {
     _Atomic uint32_t gate; /* bit 0 CLOSING, above: who is inside, times 2 */
     atomic_bool cancelled;
     _Atomic(struct rn__coro *) closer; /* who stops it; set before CLOSING */
+    struct rn__iowait *at_end;         /* for its drop, where the run ends first */
     int n_ports;
     struct rn__port ports[];
 };
 
-/* listen.c: without a descriptor yet. NULL: no memory. Freed by rn__free until it has one. */
+/* listen.c: without a descriptor yet. NULL: no memory. Freed by rn__free until it has one.
+ * -ENOMEM, -ENFILE: fd is still the caller's. */
 rn_listener *rn__listener_new(bool is_tcp, int backlog);
-void rn__listener_set_fd(rn_listener *ln, int fd);
+int rn__listener_set_fd(rn_listener *ln, int fd);
 
 /* Calls fn for each listener that is open, and stays so until fn returns. Any thread. */
 void rn__listener_each(void (*fn)(rn_listener *ln, void *arg), void *arg);

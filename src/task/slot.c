@@ -155,7 +155,7 @@ void rn__slot_reset(void)
 
         RN_ASSERT(w != NULL);
         if (rn__iowait_in_use(w)) {
-            if (w->fd >= 0 && !w->merged) /* rn_wait_fd's is somebody else's */
+            if (w->fd >= 0 && !w->merged && w->how != RN__ADD_SHARED) /* whose it is, closes it */
                 (void)rn__sys_close(w->fd);
             rn__iowait_retire(w);
         }

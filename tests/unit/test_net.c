@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "net/net.h"
 #include "rntest_coro.h"
 
 /* ---- addresses and listening ---- */
@@ -480,6 +481,51 @@ RN_TEST(one_descriptor_that_is_closed_lets_accept_go_on)
     if (rntest_on_valgrind())
         RN_TEST_SKIP("valgrind keeps the descriptor limit to itself");
     CHECK_OK(rn_run(&(rn_run_options){.procs = 2, .log = log_to_memory}, close_one, NULL));
+}
+
+static int leave_listeners_open(void *arg)
+{
+    rn_listener *ln[2];
+    rn_conn *c, *d;
+    char address[128];
+
+    CHECK_OK(rn_listen("tcp", "127.0.0.1:0", NULL, &ln[0]));
+    CHECK_OK(rn_listen("unix", arg, NULL, &ln[1])); /* has no port */
+    CHECK_OK(rn_listener_addr(ln[0], address, sizeof address));
+    for (int i = 0; i < 2; i++) {
+        struct acceptor a;
+
+        start_acceptor(&a, ln[0], i + 1);
+        CHECK_OK(rn_dial("tcp", address, NULL, &c));
+        CHECK_OK(rn_waitgroup_wait(&a.done));
+        CHECK_OK(a.result);
+        d = a.conn;
+        rn_close(c);
+        rn_close(d);
+    }
+    return 0;
+}
+
+static void count_listener(rn_listener *ln, void *arg)
+{
+    (void)ln;
+    ++*(int *)arg;
+}
+
+RN_TEST(a_listener_left_open_is_closed_once_by_the_end_of_the_run)
+{
+    int fds = rntest_count_fds(), known = 0;
+    char path[64];
+    uint64_t errors;
+
+    snprintf(path, sizeof path, "/tmp/rntest-left-%d", getpid());
+    CHECK_OK(rn_run(&(rn_run_options){.procs = 2}, leave_listeners_open, path));
+    errors = atomic_load(&rn__sys_shared_block()->rows[RN__SYS_close].errors);
+    CHECK_EQ(errors, 0);
+    CHECK_EQ(rntest_count_fds(), fds);
+    CHECK_EQ(access(path, F_OK), -1);
+    rn__listener_each(count_listener, &known);
+    CHECK_EQ(known, 0);
 }
 
 #define QUEUED 300 /* with what accepts them, more than two chunks of slots */
