@@ -262,8 +262,9 @@ int rn_accept(rn_listener *ln, rn_conn **ret)
         return r;
     r = rn__accept_next(ln, ret);
     /* One edge may have stood for several connections, and the caller may not come back for the
-     * others. Acceptors on other Ps, where there are any, look for themselves. */
-    if (r == 0 && atomic_load(&ln->gate) > 3)
+     * others; or it was cancelled while it backed off from one. Acceptors on other Ps, where there
+     * are any, look for themselves. */
+    if (atomic_load(&ln->gate) > 3)
         rn__listener_nudge(ln);
     rn__accept_leave(ln);
     rn__spend();

@@ -483,6 +483,81 @@ RN_TEST(one_descriptor_that_is_closed_lets_accept_go_on)
     CHECK_OK(rn_run(&(rn_run_options){.procs = 2, .log = log_to_memory}, close_one, NULL));
 }
 
+/* By a field that is its P's: which one it is does not matter. */
+static __attribute__((noinline, no_sanitize_thread)) bool backs_off(rn_listener *ln, int proc)
+{
+    struct rn__iowait *w = atomic_load(&ln->ports[proc - 1].w);
+
+    return w != NULL && *(volatile bool *)&w->unarmed;
+}
+
+static int accept_until_cancelled(void *arg)
+{
+    rn_conn *c;
+    int r = rn_accept(arg, &c);
+
+    if (r == 0)
+        rn_close(c);
+    return r;
+}
+
+struct on_proc {
+    rn_listener *ln;
+    rn_group group;
+    rn_waitgroup begun;
+    int result;
+};
+
+static int accept_alone(void *arg)
+{
+    struct on_proc *a = arg;
+
+    rn_waitgroup_done(&a->begun);
+    a->result = accept_until_cancelled(a->ln);
+    return 0;
+}
+
+static void accept_in_group(void *arg)
+{
+    struct on_proc *a = arg;
+
+    CHECK_OK(rn_group_go(&a->group, accept_alone, a));
+    (void)rn_group_wait(&a->group, 0);
+    rn_waitgroup_done(&a->begun);
+}
+
+/* Who has the edge is out of descriptors, and gives up: it is the other one's to hear of. */
+RN_CORO_TEST_ON(an_acceptor_that_gives_up_while_it_backs_off_tells_the_others, 3)
+{
+    struct on_proc a[2] = {{.result = 0}, {.result = 0}};
+    char address[128];
+    rn_listener *ln;
+    rn_conn *c;
+    int who;
+
+    CHECK_OK(rn_listen("tcp", "127.0.0.1:0", NULL, &ln));
+    CHECK_OK(rn_listener_addr(ln, address, sizeof address));
+    for (int i = 0; i < 2; i++) {
+        a[i].ln = ln;
+        rn_waitgroup_add(&a[i].begun, 2);
+        CHECK_OK(rn_go_with(&(rn_go_options){.proc = i + 2}, accept_in_group, &a[i]));
+    }
+    CHECK_OK(rn_sleep(50 * RN_MILLISECOND)); /* both wait */
+    CHECK_OK(rn__sys_fail("accept4", EMFILE, 1, 1000));
+    CHECK_OK(rn_dial("tcp", address, NULL, &c));
+    while (!backs_off(ln, 2) && !backs_off(ln, 3))
+        CHECK_OK(rn_sleep(RN_MILLISECOND));
+    who = backs_off(ln, 2) ? 0 : 1;
+    rn__sys_clear();
+    rn_group_cancel(&a[who].group);
+    CHECK_OK(rn_waitgroup_wait(&a[who].begun));
+    if (a[who].result < 0) /* else the timer was faster */
+        CHECK_OK(rn_waitgroup_wait(&a[1 - who].begun));
+    rn_listener_close(ln);
+    CHECK_OK(rn_waitgroup_wait(&a[1 - who].begun));
+    rn_close(c);
+}
+
 static int leave_listeners_open(void *arg)
 {
     rn_listener *ln[2];
