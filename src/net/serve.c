@@ -51,10 +51,12 @@ static void run_handler(void *arg)
     c->handler(c, c->handler_arg);
 }
 
+/* A server that ends with the run waits for its connections: each gets its handler even then. */
 static int start_handler(rn_conn *c, struct rn__proc *on)
 {
     struct rn__spawn how = {.proc = on,
                             .pinned = true,
+                            .late = atomic_load_explicit(&c->serve, memory_order_relaxed) != NULL,
                             .stack_bytes = c->stack_bytes,
                             .site = (const void *)c->handler};
 

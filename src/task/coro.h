@@ -140,6 +140,7 @@ void rn__interrupt(struct rn__coro *co);
 struct rn__spawn {
     struct rn__proc *proc;
     bool pinned;
+    bool late;          /* also when the run ends: of what is under way it is a part */
     size_t stack_bytes; /* 0: the runtime's default */
     const char *name;
     const void *site;

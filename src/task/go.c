@@ -165,7 +165,7 @@ int rn__go(const struct rn__spawn *how, void (*fn)(void *), void *arg)
     if (RN_UNLIKELY(p == NULL))
         return go_foreign(how, fn, arg);
     rt = p->rt;
-    if (RN_UNLIKELY(atomic_load_explicit(&rt->ending, memory_order_relaxed)))
+    if (RN_UNLIKELY(atomic_load_explicit(&rt->ending, memory_order_relaxed)) && !how->late)
         return -ECANCELED;
     size_class = how->stack_bytes == 0 ? rt->size_class : rn__stack_class(how->stack_bytes);
     if (RN_UNLIKELY(size_class < 0))

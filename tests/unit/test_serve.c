@@ -686,3 +686,53 @@ RN_TEST(what_one_run_was_not_told_does_not_make_the_next_one_deaf)
         rn_run(&(rn_run_options){.procs = 2, .grace_ns = RN_MILLISECOND}, leave_unheard, NULL));
     CHECK_OK(rn_run(&(rn_run_options){.procs = 2}, be_heard, NULL));
 }
+
+static _Atomic int rested, ended_by;
+
+static void after_rest(rn_conn *conn, void *arg)
+{
+    char c;
+
+    (void)arg;
+    atomic_store(&ended_by, (int)rn_read(conn, &c, 1));
+    rn_close(conn);
+}
+
+static void rest_again(rn_conn *conn, void *arg)
+{
+    char c;
+
+    CHECK_EQ(rn_read(conn, &c, 1), 1);
+    CHECK_OK(rn_go_when_readable(conn, after_rest, arg));
+    atomic_fetch_add(&rested, 1);
+}
+
+static void serve_until_cancelled(void *arg)
+{
+    (void)rn_serve_listener(arg, NULL, rest_again, NULL);
+    rn_listener_close(arg);
+}
+
+static int leave_a_served_one_at_rest(void *arg)
+{
+    char address[64];
+    rn_listener *ln;
+    rn_conn *c;
+
+    (void)arg;
+    CHECK_OK(rn_listen("tcp", "127.0.0.1:0", NULL, &ln));
+    CHECK_OK(rn_listener_addr(ln, address, sizeof address));
+    CHECK_OK(rn_go(serve_until_cancelled, ln));
+    CHECK_OK(rn_dial("tcp", address, NULL, &c));
+    CHECK_EQ(rn_write(c, "x", 1), 1);
+    while (rested == 0)
+        CHECK_OK(rn_sleep(RN_MILLISECOND));
+    return 0;
+}
+
+/* What it has for its connection is its to release. */
+RN_TEST(at_the_end_of_a_run_a_served_connection_at_rest_gets_its_handler)
+{
+    CHECK_OK(rn_run(&(rn_run_options){.procs = 2}, leave_a_served_one_at_rest, NULL));
+    CHECK_EQ(ended_by, -ECANCELED);
+}
