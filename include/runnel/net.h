@@ -135,7 +135,7 @@ RN_API int rn_listen(const char *network, const char *address, const rn_listen_o
  *   len               bytes of room, at least 1
  * Who holds an address is told where the kernel and the rights of this process allow it.
  * Effects: may switch coroutines; any thread. Looks through the descriptors of all processes, by
- * rn_offload. Source: src/net/explain.c
+ * rn_offload, for a second at most: then it says so. Source: src/net/explain.c
  */
 RN_API void rn_listen_explain(const char *network, const char *address, int error, char *text,
                               size_t len);

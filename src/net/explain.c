@@ -119,7 +119,9 @@ static void add_holder(struct explain *x, uint64_t inode, const char *before)
     struct rn__holder h;
 
     rn__proc_find_holder(inode, &h);
-    if (h.pid == 0)
+    if (h.pid == 0 && h.late)
+        add(x, "%s a process that was not found in time", before);
+    else if (h.pid == 0)
         add(x, "%s a process that cannot be seen from here", before);
     else if (h.pid == getpid())
         add(x, "%s this process", before);

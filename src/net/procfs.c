@@ -15,6 +15,8 @@
 
 #define DENTS_LEN (16 << 10)
 
+rn_time rn__proc_find_ns = RN_SECOND;
+
 char *rn__proc_read(const char *path, size_t most)
 {
     int fd = rn__sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
@@ -57,8 +59,15 @@ struct find {
     char link[40]; /* what to look for: "socket:[123]" */
     size_t link_len;
     bool found; /* in the process that is being looked at */
+    rn_time until;
     struct rn__holder *holder;
 };
+
+static bool in_time(struct find *f)
+{
+    f->holder->late = f->holder->late || rn_now() >= f->until;
+    return !f->holder->late;
+}
 
 static bool look_at_fd(int dir, long fd, void *arg)
 {
@@ -69,7 +78,7 @@ static bool look_at_fd(int dir, long fd, void *arg)
     (void)snprintf(name, sizeof name, "%ld", fd);
     len = rn__sys_readlinkat(dir, name, link, sizeof link);
     f->found = len == (int)f->link_len && memcmp(link, f->link, f->link_len) == 0;
-    return !f->found;
+    return !f->found && in_time(f);
 }
 
 static bool look_at_process(int dir, long pid, void *arg)
@@ -87,12 +96,12 @@ static bool look_at_process(int dir, long pid, void *arg)
         if (h->pid == 0 || pid < h->pid)
             h->pid = (pid_t)pid;
     }
-    return true;
+    return in_time(f);
 }
 
 void rn__proc_find_holder(uint64_t inode, struct rn__holder *ret)
 {
-    struct find f = {.holder = ret};
+    struct find f = {.holder = ret, .until = rn_after(rn__proc_find_ns)};
     char path[48], *name;
 
     *ret = (struct rn__holder){.pid = 0};

@@ -17,6 +17,7 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "net/procfs.h"
 #include "netns.h"
 #include "rntest_coro.h"
 
@@ -518,6 +519,20 @@ RN_CORO_TEST(other_failures_are_explained_too)
     CHECK(strstr(explain("tcp", address, -EADDRINUSE), "that cannot be seen from here") != NULL);
     CHECK(strstr(explain("unix", "/x", -EADDRINUSE), "in use") != NULL);
     rn__sys_clear();
+    rn_listener_close(ln);
+}
+
+RN_CORO_TEST(who_holds_an_address_is_not_looked_for_for_ever)
+{
+    rn_time before = rn__proc_find_ns;
+    char address[128];
+    rn_listener *ln;
+
+    CHECK_OK(rn_listen("tcp", "127.0.0.1:0", NULL, &ln));
+    CHECK_OK(rn_listener_addr(ln, address, sizeof address));
+    rn__proc_find_ns = 0;
+    CHECK(strstr(explain("tcp", address, -EADDRINUSE), " by a process that was not found in time"));
+    rn__proc_find_ns = before;
     rn_listener_close(ln);
 }
 
