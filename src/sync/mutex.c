@@ -60,7 +60,10 @@ void rn_mutex_unlock(rn_mutex *mutex)
     struct mutex *m = self(mutex);
     struct rn__snode *first;
     struct rn__coro *next = NULL;
+    bool foreign = rn__proc() == NULL;
 
+    if (foreign)
+        rn__foreign_begin();
     rn__spin_lock(&m->lock);
     RN_ASSERT(m->held == 1);
     first = rn__fifo_pop(&m->waiters);
@@ -71,4 +74,6 @@ void rn_mutex_unlock(rn_mutex *mutex)
     rn__spin_unlock(&m->lock);
     if (next != NULL)
         rn__ready(next);
+    if (foreign)
+        rn__foreign_end();
 }

@@ -2,6 +2,7 @@
  * test_sync.c - groups, cancel, shields, conditions, semaphores, locks for readers, once
  */
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/mem.h"
@@ -531,4 +532,57 @@ RN_TEST(what_would_wait_is_refused_on_a_plain_thread)
     rn_shield_end();
     rn_sem_release(&s, 1);
     CHECK(rn_sem_try_acquire(&s, 1));
+}
+
+struct last_touch {
+    rn_mutex mutex;
+    rn_waitgroup wg;
+    atomic_bool begun;
+};
+
+static void *wake_from_outside(void *arg)
+{
+    struct last_touch *t = arg;
+
+    while (!t->begun)
+        ;
+    rn_mutex_unlock(&t->mutex);
+    rn_waitgroup_done(&t->wg);
+    return NULL;
+}
+
+static int yield_a_little(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 20; i++)
+        rn_yield();
+    return 0;
+}
+
+static int wait_for_outside(void *arg)
+{
+    struct last_touch *t = arg;
+    rn_group g = RN_GROUP_INIT;
+
+    t->begun = true;
+    CHECK_OK(rn_group_go(&g, yield_a_little, NULL)); /* awake: it need not be woken */
+    CHECK_OK(rn_mutex_lock(&t->mutex));
+    CHECK_OK(rn_group_go(&g, yield_a_little, NULL));
+    CHECK_OK(rn_waitgroup_wait(&t->wg));
+    return rn_group_wait(&g, 0);
+}
+
+/* For TSan and ASan: the run does not end while the one who woke its last coroutine is within. */
+RN_TEST(a_wake_from_a_plain_thread_may_be_what_ends_the_run)
+{
+    for (int i = 0; i < 100; i++) {
+        struct last_touch t = {.begun = false};
+        pthread_t thread;
+
+        CHECK(rn_mutex_trylock(&t.mutex));
+        rn_waitgroup_add(&t.wg, 1);
+        CHECK_EQ(pthread_create(&thread, NULL, wake_from_outside, &t), 0);
+        CHECK_OK(rn_run(&(rn_run_options){.procs = 1}, wait_for_outside, &t));
+        CHECK_EQ(pthread_join(thread, NULL), 0);
+    }
 }
