@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 
-from e2e import (GET, LIMIT, RUNNEL, SANITIZED, Serve, Skip, libc, main, read_all, read_exactly, read_head,
+from e2e import (Admin, GET, LIMIT, RUNNEL, SANITIZED, Serve, Skip, libc, main, read_all, read_exactly, read_head,
                  read_response, until)
 
 POLLERS = ("epoll", "poll", "select", "io_uring")
@@ -370,6 +370,15 @@ def test_all_that_serving_needs_passes_the_filter():
                     s.send(signal.SIGTERM)
                     assert read_exactly(busy, len(s.big)) == s.big
                 assert s.process.wait(LIMIT / 3) == 0, (poller, s.stderr())
+
+
+def test_all_that_the_admin_address_needs_passes_the_filter():
+    if SANITIZED:
+        raise Skip("a sanitizer has needs of its own")
+    with Admin("--seccomp=kill") as s:
+        for path in ("/", "/metrics", "/debug/stats.json", "/debug/coroutines", "/healthz", "/readyz"):
+            assert s.get(path), path
+        assert s.end() == 0, s.stderr()
 
 
 def test_the_filter_lets_nothing_else_through():
