@@ -512,8 +512,9 @@ int rn_http_hijack(rn_http_response *w, rn_conn **ret)
 
 /* ---- the end ---- */
 
-/* The handler has returned and nothing is out yet: what it staged is all. */
-static int end_staged(struct rn__exchange *x)
+/* The handler has returned, nothing is out yet, and that will not do. Without memory to stage the
+ * page that says so its head is out then. */
+static void tell_missing(struct rn__exchange *x)
 {
     rn_http_response *w = &x->w;
     bool silent = w->status == 0 && !w->has_length;
@@ -521,8 +522,13 @@ static int end_staged(struct rn__exchange *x)
 
     if (silent || broken)
         (void)rn_http_error(w, 500, "The server has no answer to this request.");
-    if (!w->has_length)
-        w->length = w->staged;
+}
+
+/* What is staged is all. */
+static int end_staged(struct rn__exchange *x)
+{
+    if (!x->w.has_length)
+        x->w.length = x->w.staged;
     return commit_as(x, RN__FRAME_LENGTH);
 }
 
@@ -530,10 +536,13 @@ void rn__response_end(struct rn__exchange *x)
 {
     static const char last_chunk[] = "0\r\n\r\n";
     rn_http_response *w = &x->w;
-    int r = w->error;
+    int r;
 
     if (w->complete)
         return;
+    if (w->error == 0 && !w->head_out)
+        tell_missing(x);
+    r = w->error;
     if (r == 0 && !w->head_out)
         r = end_staged(x);
     else if (r == 0 && w->framing == RN__FRAME_CHUNKED && !w->no_body)

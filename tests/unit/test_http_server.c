@@ -645,6 +645,27 @@ RN_CORO_TEST_ON(without_memory_connections_end_and_nothing_is_lost, 1)
     end_site(s);
 }
 
+/* The page that stands for a handler's silence cannot be staged, and goes out by itself. Each time
+ * on a new server: what an exchange has allocated it keeps. */
+RN_CORO_TEST_ON(without_memory_there_is_still_one_head, 1)
+{
+    bool answered = false;
+
+    for (unsigned nth = 1; nth < 8; nth++) {
+        struct site *s = new_site(NULL, answer_by_path, NULL);
+        const char *first;
+
+        say(s, LAST("/silent"));
+        rn__mem_fail(nth, 1);
+        first = strstr(hear(s, NULL), "HTTP/1.1 ");
+        rn__mem_fail(0, 0);
+        CHECK(first == NULL || strstr(first + 1, "HTTP/1.1 ") == NULL);
+        answered |= first != NULL;
+        end_site(s);
+    }
+    CHECK(answered);
+}
+
 struct serving {
     rn_http_server *server;
     rn_listener *ln;
