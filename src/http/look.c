@@ -22,7 +22,7 @@
  * the same time. Some file systems keep seconds only, FAT every other. */
 #define TICK (20 * RN_MILLISECOND)
 #define COARSE_TICK (2 * RN_SECOND + TICK)
-#define TRIES 32 /* for an openat2 that others' renames disturb */
+#define TRIES 32 /* for what others' renames and writes disturb */
 
 #ifndef RESOLVE_CACHED
 #define RESOLVE_CACHED 0x20
@@ -113,7 +113,7 @@ static ssize_t read_cached(int fd, char *to, size_t len, off_t at)
     return n == -EOPNOTSUPP || n == -ENOSYS ? -EAGAIN : n;
 }
 
-/* All of a small file, or -EIO when it is not as long as it was. */
+/* All of a small file, or -RN_ETRUNCATED when it is not as long as it was. */
 static int read_all(int fd, char *to, size_t len, bool wait)
 {
     size_t done = 0;
@@ -123,7 +123,7 @@ static int read_all(int fd, char *to, size_t len, bool wait)
                          : read_cached(fd, to + done, len - done, (off_t)done);
 
         if (n <= 0)
-            return n < 0 ? (int)n : -EIO;
+            return n < 0 ? (int)n : -RN_ETRUNCATED;
         done += (size_t)n;
     }
     return 0;
@@ -314,7 +314,7 @@ static int look_at(struct rn__look *k, bool wait, struct rn__file *like)
     return make(k, wait, like);
 }
 
-int rn__look(struct rn__look *k, bool wait)
+static int look_once(struct rn__look *k, bool wait)
 {
     struct rn__file like = {.coding = (uint8_t)k->coding};
     char path[RN__FILE_NAME + 8];
@@ -330,4 +330,14 @@ int rn__look(struct rn__look *k, bool wait)
     if (k->found == NULL)
         (void)rn__sys_close(like.fd);
     return r;
+}
+
+/* Who writes a file anew in place makes it shorter first: then it is looked at again. */
+int rn__look(struct rn__look *k, bool wait)
+{
+    int r = -RN_ETRUNCATED;
+
+    for (int i = 0; i < TRIES && r == -RN_ETRUNCATED; i++)
+        r = look_once(k, wait);
+    return r == -RN_ETRUNCATED ? -EBUSY : r;
 }

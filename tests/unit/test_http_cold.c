@@ -209,6 +209,22 @@ RN_CORO_TEST(an_error_that_another_thread_meets_is_told)
     close_folder();
 }
 
+/* Its writer has cut it off after the look at its length, and goes on. */
+RN_CORO_TEST(a_file_that_shrinks_while_it_is_read_is_read_anew)
+{
+    struct rn__file *f = NULL;
+
+    open_folder(1);
+    CHECK_OK(rn__sys_short("preadv2", 0, 1, 1));
+    expect("f0", "small", 1);
+    CHECK_OK(rn__sys_short("preadv2", 0, 1, 1000));
+    CHECK_EQ(rn__files_get(&files, "f0", 0, 1 + 2 * RN_SECOND, &f), -EBUSY);
+    CHECK(f == NULL);
+    rn__sys_clear();
+    expect("f0", "small", 1 + 2 * RN_SECOND);
+    close_folder();
+}
+
 RN_CORO_TEST(where_no_thread_can_be_had_the_p_waits)
 {
     open_folder(1);
