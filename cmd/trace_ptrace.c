@@ -430,6 +430,7 @@ static int trace_and_show(struct stops *s)
     struct trace *t = s->t;
     int r = 0;
 
+    set_signals(LOOK_US); /* also for let_go: who waits for its vfork cannot be stopped */
     for (int i = 0; r == 0 && i < t->options.n_pids; i++)
         r = seize_process(s, t->options.pids[i]);
     if (r == 0 && t->child != 0) {
@@ -437,10 +438,8 @@ static int trace_and_show(struct stops *s)
         if (r < 0)
             explain(t->child, r);
     }
-    if (r == 0) {
-        set_signals(LOOK_US);
+    if (r == 0)
         r = watch(s);
-    }
     let_go(s);
     set_signals(0);
     if (r == 0)

@@ -127,6 +127,23 @@ def test_a_stopped_process_stays_stopped_until_it_is_continued():
         p.terminate()
 
 
+def test_who_cannot_be_stopped_is_not_waited_for():
+    """One that waits in vfork(2) for its child, which opens a FIFO; beside it there is one that is not there."""
+    with tempfile.TemporaryDirectory() as folder:
+        fifo = os.path.join(folder, "fifo")
+        os.mkfifo(fifo)
+        code = (f"import os; os.posix_spawn('/bin/true', ['true'], {{}}, "
+                f"file_actions=[(os.POSIX_SPAWN_OPEN, 5, {fifo!r}, os.O_RDONLY, 0)])")
+        with subprocess.Popen(["python3", "-c", code]) as p:
+            until(lambda: state_of(p.pid) == "D", "it does not wait")
+            try:
+                ended = trace("--ptrace", "--pid", str(p.pid), "--pid", "4194305", ok=False)  # above PID_MAX_LIMIT
+            finally:
+                with open(fifo, "wb"):
+                    assert p.wait(20) == 0
+            assert ended.returncode == 1 and "No such process" in ended.stderr, ended
+
+
 def test_a_running_server_is_let_go_and_goes_on():
     with Program(RUNNEL, "echo", "--procs", "4", "127.0.0.1:PORT") as s:
         before = settle(s)
