@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "cmd.h"
 #include <runnel/admin.h>
@@ -14,6 +15,7 @@ struct cmd_admin {
     rn_admin *pages;
     rn_http_server *server;
     rn_listener *ln;
+    bool any_host; /* that a request may name */
     rn_waitgroup running;
 };
 
@@ -32,6 +34,27 @@ static bool is_of_this_machine(const char *address)
 {
     return cmd_network(address)[0] == 'u' || strncmp(address, "127.", 4) == 0 ||
            strncmp(address, "[::1]:", 6) == 0;
+}
+
+/* A number, or localhost; "" is of HTTP/1.0, which no browser speaks. */
+static bool means_this_machine(const char *host)
+{
+    size_t n = strcspn(host, ":");
+
+    return *host == '[' || strspn(host, "0123456789.") == n ||
+           (n == 9 && strncasecmp(host, "localhost", n) == 0);
+}
+
+/* A site can have its own name lead to 127.0.0.1, and then read in its visitor's browser what
+ * listens there (DNS rebinding). But then the request has that name. */
+static void answer(rn_http_response *w, rn_http_request *r, void *arg)
+{
+    const struct cmd_admin *a = arg;
+
+    if (!a->any_host && !means_this_machine(rn_http_get_host(r)))
+        (void)rn_http_error(w, 403, "Ask for localhost, or for 127.0.0.1.");
+    else
+        rn_admin_handler(w, r, a->pages);
 }
 
 int cmd_admin_open(const char *address, bool is_public, int *fd)
@@ -66,17 +89,21 @@ int cmd_admin_open(const char *address, bool is_public, int *fd)
     return 0;
 }
 
-int cmd_admin_begin(int fd, struct cmd_admin **ret)
+int cmd_admin_begin(int fd, bool is_public, struct cmd_admin **ret)
 {
     rn_http_server_options o = {.serve = {.max_conns = MAX_CONNS, .drain_ns = RN_SECOND}};
     struct cmd_admin *a = calloc(1, sizeof *a);
     int r = a == NULL ? -ENOMEM : rn_admin_new(&a->pages);
+    char text[128] = "";
 
     if (r == 0)
-        r = rn_http_server_new(&o, rn_admin_handler, a->pages, &a->server);
+        r = rn_http_server_new(&o, answer, a, &a->server);
     if (r == 0)
         r = rn_listener_from_fd(fd, &a->ln);
+    if (r == 0)
+        r = rn_listener_addr(a->ln, text, sizeof text);
     if (r == 0) {
+        a->any_host = is_public || cmd_network(text)[0] == 'u';
         rn_waitgroup_add(&a->running, 1);
         r = rn_go_with(&(rn_go_options){.name = "admin"}, serve_admin, a);
         if (r < 0)

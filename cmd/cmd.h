@@ -54,11 +54,11 @@ void cmd_end_signals(void);
  * The admin address of a command: the pages of <runnel/admin.h> on a listener of their own. Opened
  * in one run of the runtime and served in the next, as serve.c's sockets: cmd_admin_open says, in a
  * line, where they are, or why not; an address that others than this machine reach is refused
- * unless it is to be public. In coroutines.
+ * unless it is to be public; so is a request that names another host. In coroutines.
  */
 struct cmd_admin;
 int cmd_admin_open(const char *address, bool is_public, int *fd);
-int cmd_admin_begin(int fd, struct cmd_admin **ret);
+int cmd_admin_begin(int fd, bool is_public, struct cmd_admin **ret);
 void cmd_admin_draining(struct cmd_admin *a); /* /readyz says so; NULL is allowed */
 void cmd_admin_end(struct cmd_admin *a);      /* NULL is allowed */
 

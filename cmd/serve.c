@@ -278,7 +278,7 @@ static int prepare(struct serve *s)
     }
     r = take_sockets(s);
     if (r == 0 && s->admin_socket >= 0)
-        r = cmd_admin_begin(s->admin_socket, &s->admin);
+        r = cmd_admin_begin(s->admin_socket, s->admin_public, &s->admin);
     if (r == 0 && s->log != NULL)
         r = access_log_begin(s->log);
     return r == 0 ? cmd_on_signal(stop, s) : r;

@@ -133,6 +133,24 @@ def test_a_public_admin_address_must_be_asked_for():
     with Serve("--admin", f"0.0.0.0:{admin}", "--admin-public") as s:
         assert "FOR EVERYBODY" in s.stderr()
         assert urllib.request.urlopen(f"http://127.0.0.1:{admin}/healthz", timeout=10).read() == b"ok\n"
+        assert status_for(f"http://127.0.0.1:{admin}/healthz", "proxy.example") == 200
+
+
+def status_for(url, host):
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers={"Host": host}), timeout=10) as r:
+            return r.status
+    except urllib.error.HTTPError as e:
+        return e.code
+
+
+def test_a_name_that_leads_here_does_not_get_the_admin_pages():
+    with Admin() as s:
+        for host in ("127.0.0.1", f"127.0.0.1:{s.admin}", "localhost", "LocalHost:1", "[::1]:80", "10.0.0.1"):
+            assert status_for(s.url("/metrics"), host) == 200, host
+        for host in ("evil.example", "evil.example:9090", "localhost.evil.example", "127.0.0.1.evil.example",
+                     "localhos", "1a"):
+            assert status_for(s.url("/metrics"), host) == 403, host
 
 
 def test_admin_on_a_unix_socket():
