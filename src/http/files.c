@@ -141,6 +141,12 @@ static int look(struct rn__files *f, struct rn__look *k, struct rn__file *old, r
     }
 }
 
+/* It says nothing of the file. */
+static bool is_passing(int error)
+{
+    return error == -EMFILE || error == -ENFILE || error == -ENOMEM;
+}
+
 /* It may park. Meanwhile the old entry may be evicted, and others may look for the same: each of
  * them comes by an entry, and the cache keeps the last. */
 static int look_up(struct rn__files *f, struct rn__look *k, struct rn__file *old, rn_time now,
@@ -152,6 +158,8 @@ static int look_up(struct rn__files *f, struct rn__look *k, struct rn__file *old
     if (old != NULL)
         old->users++;
     r = look(f, k, old, now);
+    if (old != NULL && is_passing(r))
+        r = 0; /* what was known, for another second */
     kept = find(f, k->name, k->coding);
     if (r < 0 || k->found != NULL) {
         if (old != NULL)

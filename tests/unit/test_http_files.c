@@ -317,6 +317,26 @@ RN_TEST(a_file_that_is_written_while_it_is_sent_is_found_out)
     close_files(1);
 }
 
+/* What is known is better than nothing, until a look can be had again. */
+RN_TEST(a_file_that_cannot_be_looked_up_anew_is_as_it_was)
+{
+    static const int errors[] = {EMFILE, ENFILE, ENOMEM};
+    rn_time now = RN_SECOND;
+
+    open_files(1, 100000);
+    CHECK_EQ(size_of(0, now), 100000);
+    write_file("f0", 50000);
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+        now += 2 * RN_SECOND;
+        CHECK_OK(rn__sys_fail("openat2", errors[i], 1, 100));
+        CHECK_EQ(size_of(0, now), 100000);
+        rn__sys_clear();
+    }
+    CHECK_EQ(size_of(0, now), 100000); /* its second is not over */
+    CHECK_EQ(size_of(0, now + 2 * RN_SECOND), 50000);
+    close_files(1);
+}
+
 RN_TEST(without_descriptors_the_oldest_make_room)
 {
     struct rlimit lim = {.rlim_cur = 40, .rlim_max = 40};
