@@ -134,7 +134,7 @@ static int send_in_a_crowd(void *arg)
 {
     struct sender s = {.fd = make_file(8 * MIB), .len = 8 * MIB};
     uint64_t calls = calls_on_procs(RN__SYS_sendfile);
-    bool stop = false;
+    static bool stop; /* is looked at after the return */
 
     (void)arg;
     rntest_pair(&s.dst, &s.far);
