@@ -9,20 +9,11 @@
 #include <sys/socket.h>
 
 #include "base/sys.h"
+#include "calls.h"
 #include "rntest_coro.h"
 #include "task/proc.h"
 
 #define MIB ((size_t)1 << 20)
-
-static inline uint64_t calls_of(enum rn__sys_row row)
-{
-    struct rn__runtime *rt = atomic_load(&rn__runtime);
-    uint64_t sum = 0;
-
-    for (int i = 0; i < rt->n_procs; i++)
-        sum += atomic_load(&rt->procs[i]->counters.counts[row].calls);
-    return sum;
-}
 
 static inline char byte_at(size_t i)
 {

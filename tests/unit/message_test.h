@@ -7,18 +7,9 @@
 #include <sys/socket.h>
 
 #include "base/sys.h"
+#include "calls.h"
 #include "rntest_coro.h"
 #include "task/proc.h"
-
-static inline uint64_t calls_of(enum rn__sys_row row)
-{
-    struct rn__runtime *rt = rn__proc()->rt;
-    uint64_t sum = 0;
-
-    for (int i = 0; i < rt->n_procs; i++)
-        sum += atomic_load(&rt->procs[i]->counters.counts[row].calls);
-    return sum;
-}
 
 /* A packet socket, and where it is. A name is this process's own: tests run side by side. */
 static inline rn_conn *listen_packet(const char *network, const char *address, rn_addr *at)

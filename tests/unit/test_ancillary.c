@@ -361,13 +361,13 @@ RN_CORO_TEST(segments_are_cut_by_the_kernel_or_one_by_one)
     rn_msg m = segmented(iov, &at);
 
     for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
-        uint64_t calls = calls_of(RN__SYS_sendmsg);
+        uint64_t calls = calls_on_procs(RN__SYS_sendmsg);
 
         if (errors[i] != 0)
             CHECK_OK(rn__sys_fail("sendmsg", errors[i], 1, 1));
         CHECK_EQ(rn_send_msg(d, &m, 0), sizeof pattern);
         rn__sys_clear();
-        CHECK_EQ(calls_of(RN__SYS_sendmsg) - calls, errors[i] == 0 ? 1 : 1 + 17);
+        CHECK_EQ(calls_on_procs(RN__SYS_sendmsg) - calls, errors[i] == 0 ? 1 : 1 + 17);
         expect_segments(c, pattern, sizeof pattern, 1200);
     }
     /* The third of those that go one by one fails: two went. */

@@ -53,16 +53,16 @@ RN_CORO_TEST(a_batch_takes_two_system_calls_for_64_messages)
     rn_addr at, from;
     rn_conn *c = listen_packet("udp", "127.0.0.1:0", &at),
             *d = listen_packet("udp", "127.0.0.1:0", &from);
-    uint64_t sends = calls_of(RN__SYS_sendmsg) + calls_of(RN__SYS_sendmmsg);
-    uint64_t receives = calls_of(RN__SYS_recvmsg) + calls_of(RN__SYS_recvmmsg);
+    uint64_t sends = calls_on_procs(RN__SYS_sendmsg) + calls_on_procs(RN__SYS_sendmmsg);
+    uint64_t receives = calls_on_procs(RN__SYS_recvmsg) + calls_on_procs(RN__SYS_recvmmsg);
 
     numbers(msgs, &at);
     CHECK_EQ(rn_send_batch(d, msgs, N, 0), N);
     CHECK_EQ(msgs[20].len, 20 % 16 + 1);
-    CHECK_EQ(calls_of(RN__SYS_sendmsg) + calls_of(RN__SYS_sendmmsg) - sends, 1);
+    CHECK_EQ(calls_on_procs(RN__SYS_sendmsg) + calls_on_procs(RN__SYS_sendmmsg) - sends, 1);
     expect_numbers(c, 0, N);
     /* one that takes them all, and the last, in vain */
-    CHECK_EQ(calls_of(RN__SYS_recvmsg) + calls_of(RN__SYS_recvmmsg) - receives, 2);
+    CHECK_EQ(calls_on_procs(RN__SYS_recvmsg) + calls_on_procs(RN__SYS_recvmmsg) - receives, 2);
     rn_close(c);
     rn_close(d);
 }

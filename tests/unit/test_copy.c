@@ -50,14 +50,14 @@ RN_CORO_TEST(it_splices_when_the_buffer_fills_again_and_again)
 
             open_chain(&c, kinds[i], kinds[o]);
             fill_source(&c, &f);
-            before = calls_of(RN__SYS_splice);
+            before = calls_on_procs(RN__SYS_splice);
             start_copy(&c);
             expect(c.far, 0, f.len);
             wait_copy(&c);
             CHECK_OK(rn_waitgroup_wait(&f.done));
             CHECK(c.report.by_splice > 0);
             CHECK(c.report.by_read_write >= 2 * 65536);
-            CHECK(calls_of(RN__SYS_splice) > before);
+            CHECK(calls_on_procs(RN__SYS_splice) > before);
             close_chain(&c);
         }
 }
@@ -77,8 +77,8 @@ RN_CORO_TEST(small_pieces_are_never_spliced)
     wait_copy(&c);
     CHECK_EQ(c.result, 1000);
     CHECK_EQ(c.report.by_read_write, 1000);
-    CHECK_EQ(calls_of(RN__SYS_splice), 0);
-    CHECK_EQ(calls_of(RN__SYS_pipe2), 0);
+    CHECK_EQ(calls_on_procs(RN__SYS_splice), 0);
+    CHECK_EQ(calls_on_procs(RN__SYS_pipe2), 0);
     close_chain(&c);
 }
 
@@ -98,13 +98,13 @@ RN_CORO_TEST(it_comes_back_from_splice_when_pieces_become_small)
         CHECK_EQ(rn_write(c.near, "x", 1), 1);
         CHECK_EQ(rn_read(c.far, &byte, 1), 1);
     }
-    after = calls_of(RN__SYS_splice);
+    after = calls_on_procs(RN__SYS_splice);
     for (int i = 0; i < 100; i++) {
         CHECK_EQ(rn_write(c.near, "x", 1), 1);
         CHECK_EQ(rn_read(c.far, &byte, 1), 1);
     }
     CHECK(after > 0);
-    CHECK_EQ(calls_of(RN__SYS_splice), after);
+    CHECK_EQ(calls_on_procs(RN__SYS_splice), after);
     rn_cancel(c.src);
     wait_copy(&c);
     CHECK_EQ(c.report.bytes, (int64_t)f.len + 200);
@@ -350,11 +350,11 @@ RN_CORO_TEST(a_full_receiver_is_waited_for_not_asked_again_and_again)
         uint64_t before;
 
         open_stuck(&c, &f, "tcp", outs[o]);
-        before = calls_of(RN__SYS_splice) + calls_of(RN__SYS_ppoll);
+        before = calls_on_procs(RN__SYS_splice) + calls_on_procs(RN__SYS_ppoll);
         CHECK_OK(rn_sleep(100 * RN_MILLISECOND));
         if (rntest_on_epoll()) /* the poll poller calls ppoll itself */
-            CHECK(calls_of(RN__SYS_splice) + calls_of(RN__SYS_ppoll) < before + 50);
-        CHECK(calls_of(RN__SYS_splice) < 3000);
+            CHECK(calls_on_procs(RN__SYS_splice) + calls_on_procs(RN__SYS_ppoll) < before + 50);
+        CHECK(calls_on_procs(RN__SYS_splice) < 3000);
         rn_cancel(c.dst);
         wait_copy(&c);
         close_stuck(&c, &f);
@@ -376,9 +376,9 @@ RN_CORO_TEST(an_empty_source_is_waited_for_not_asked_again_and_again)
         expect(c.far, 0, f.len);
         CHECK_OK(rn_waitgroup_wait(&f.done));
         CHECK_OK(rn_sleep(20 * RN_MILLISECOND));
-        before = calls_of(RN__SYS_splice);
+        before = calls_on_procs(RN__SYS_splice);
         CHECK_OK(rn_sleep(100 * RN_MILLISECOND));
-        CHECK_EQ(calls_of(RN__SYS_splice), before);
+        CHECK_EQ(calls_on_procs(RN__SYS_splice), before);
         start_feed(&f); /* and it goes on */
         expect(c.far, 0, f.len);
         CHECK_OK(rn_waitgroup_wait(&f.done));
@@ -426,7 +426,7 @@ static bool messages_are_spliced(int *late)
     start_copy(&c);
     expect(c.far, 0, f.len);
     CHECK_OK(rn_waitgroup_wait(&f.done));
-    spliced = calls_of(RN__SYS_splice);
+    spliced = calls_on_procs(RN__SYS_splice);
     *late = 0;
     for (int i = 0; i < 20; i++) {
         rn_time start = rn_now();
@@ -435,7 +435,7 @@ static bool messages_are_spliced(int *late)
         rntest_read_full(c.far, message, sizeof message);
         *late += rn_now() - start >= 150 * RN_MILLISECOND;
     }
-    spliced = calls_of(RN__SYS_splice) - spliced;
+    spliced = calls_on_procs(RN__SYS_splice) - spliced;
     rn_cancel(c.src);
     wait_copy(&c);
     close_chain(&c);
@@ -466,13 +466,14 @@ RN_CORO_TEST_ON(each_hop_of_a_message_costs_one_look_at_the_poller, 1)
 
     open_chain(&c, "tcp", "tcp");
     start_copy(&c);
-    before = calls_of(RN__SYS_epoll_wait) + calls_of(RN__SYS_epoll_pwait2);
+    before = calls_on_procs(RN__SYS_epoll_wait) + calls_on_procs(RN__SYS_epoll_pwait2);
     for (int i = 0; i < 1000; i++) {
         CHECK_EQ(rn_write(c.near, "x", 1), 1);
         CHECK_EQ(rn_read(c.far, &byte, 1), 1);
     }
     if (rntest_on_epoll())
-        CHECK(calls_of(RN__SYS_epoll_wait) + calls_of(RN__SYS_epoll_pwait2) < before + 2800);
+        CHECK(calls_on_procs(RN__SYS_epoll_wait) + calls_on_procs(RN__SYS_epoll_pwait2) <
+              before + 2800);
     CHECK_OK(rn_close_write(c.near));
     wait_copy(&c);
     close_chain(&c);

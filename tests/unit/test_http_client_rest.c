@@ -2,6 +2,7 @@
  * test_http_client_rest.c - connections of a client that nobody uses any more
  */
 #include "base/sys.h"
+#include "calls.h"
 #include "client_test.h"
 #include "task/proc.h"
 
@@ -51,16 +52,6 @@ RN_CORO_TEST(what_its_server_has_ended_is_closed_though_nobody_asks)
     end_fake(stays);
 }
 
-static uint64_t count_recvs(void)
-{
-    struct rn__runtime *rt = atomic_load(&rn__runtime);
-    uint64_t sum = 0;
-
-    for (int i = 0; i < rt->n_procs; i++)
-        sum += atomic_load(&rt->procs[i]->counters.counts[RN__SYS_recv].calls);
-    return sum;
-}
-
 /* Where the poller tells by itself what happens. */
 RN_CORO_TEST(watching_what_rests_costs_no_system_call)
 {
@@ -72,9 +63,9 @@ RN_CORO_TEST(watching_what_rests_costs_no_system_call)
         RN_TEST_SKIP("for epoll");
     CHECK_OK(try_get(c, f->url));
     CHECK_OK(rn_sleep(1100 * MS)); /* once it may be asked, for an edge of before */
-    recvs = count_recvs();
+    recvs = calls_on_procs(RN__SYS_recv);
     CHECK_OK(rn_sleep(2100 * MS));
-    CHECK_EQ(count_recvs(), recvs);
+    CHECK_EQ(calls_on_procs(RN__SYS_recv), recvs);
     CHECK_OK(try_get(c, f->url));
     CHECK_EQ(f->conns, 1);
     rn_http_client_free(c);

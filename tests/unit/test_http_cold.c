@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/sys.h"
+#include "calls.h"
 #include "http/files.h"
 #include "http/negotiate.h"
 #include "rntest_coro.h"
@@ -18,21 +19,6 @@
 static char folder[] = "/tmp/rntest-cold-XXXXXX";
 static struct rn__files_policy policy;
 static struct rn__files files;
-
-static uint64_t calls_on_procs(enum rn__sys_row row)
-{
-    struct rn__runtime *rt = atomic_load(&rn__runtime);
-    uint64_t sum = 0;
-
-    for (int i = 0; i < rt->n_procs; i++)
-        sum += atomic_load(&rt->procs[i]->counters.counts[row].calls);
-    return sum;
-}
-
-static uint64_t calls_elsewhere(enum rn__sys_row row)
-{
-    return atomic_load(&rn__sys_shared_block()->counts[row].calls);
-}
 
 static void write_file(const char *name, const char *text, size_t len)
 {

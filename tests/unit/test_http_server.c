@@ -5,25 +5,16 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "calls.h"
 #include "http_test.h"
 #include "task/proc.h"
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: example.test\r\n\r\n"
 #define LAST(path) "GET " path " HTTP/1.1\r\nHost: example.test\r\nConnection: close\r\n\r\n"
 
-static uint64_t calls(int row)
-{
-    struct rn__runtime *rt = atomic_load(&rn__runtime);
-    uint64_t sum = 0;
-
-    for (int i = 0; i < rt->n_procs; i++)
-        sum += atomic_load(&rt->procs[i]->counters.counts[row].calls);
-    return sum;
-}
-
 static uint64_t sends(void)
 {
-    return calls(RN__SYS_send) + calls(RN__SYS_sendmsg);
+    return calls_on_procs(RN__SYS_send) + calls_on_procs(RN__SYS_sendmsg);
 }
 
 static struct site *new_site(const rn_http_server_options *o, rn_http_handler fn, void *arg)
@@ -290,17 +281,17 @@ RN_CORO_TEST(answers_of_a_batch_leave_in_one_send)
 RN_CORO_TEST(a_connection_whose_last_request_was_read_whole_does_not_linger)
 {
     struct site *s = new_site(NULL, answer_by_path, NULL);
-    uint64_t before = calls(RN__SYS_shutdown);
+    uint64_t before = calls_on_procs(RN__SYS_shutdown);
 
     say(s, GET("/x") LAST("/y"));
     CHECK_HAS(hear(s, NULL), "this is /y\n");
-    CHECK_EQ(calls(RN__SYS_shutdown) - before, 0);
+    CHECK_EQ(calls_on_procs(RN__SYS_shutdown) - before, 0);
     close_client(s);
     connect_site(s);
-    before = calls(RN__SYS_shutdown);
+    before = calls_on_procs(RN__SYS_shutdown);
     say(s, LAST("/x") GET("/y"));
     CHECK_HAS(hear(s, NULL), "this is /x\n");
-    CHECK_EQ(calls(RN__SYS_shutdown) - before, 1);
+    CHECK_EQ(calls_on_procs(RN__SYS_shutdown) - before, 1);
     end_site(s);
 }
 

@@ -3,8 +3,8 @@
  */
 #include <sys/stat.h>
 
+#include "calls.h"
 #include "http_test.h"
-#include "task/proc.h"
 
 static char dir[] = "/tmp/rntest-site-XXXXXX";
 
@@ -98,16 +98,6 @@ RN_CORO_TEST(files_below_a_directory_are_served_and_nothing_else)
     free(s);
 }
 
-static uint64_t calls_of(enum rn__sys_row row)
-{
-    struct rn__runtime *rt = atomic_load(&rn__runtime);
-    uint64_t sum = 0;
-
-    for (int i = 0; i < rt->n_procs; i++)
-        sum += atomic_load(&rt->procs[i]->counters.counts[row].calls);
-    return sum;
-}
-
 /* Its pages were there a moment ago; the next look at the file is the next probe. */
 RN_CORO_TEST(a_file_that_was_just_sent_is_not_probed_again)
 {
@@ -119,13 +109,13 @@ RN_CORO_TEST(a_file_that_was_just_sent_is_not_probed_again)
     CHECK_OK(rn_sleep(50 * MS)); /* so that it is settled, and one look is enough for a second */
     CHECK_OK(rn_http_files_new(dir, NULL, &files));
     open_site(s, NULL, rn_http_files_handler, files);
-    probes = calls_of(RN__SYS_preadv2);
-    looks = calls_of(RN__SYS_openat2);
+    probes = calls_on_procs(RN__SYS_preadv2);
+    looks = calls_on_procs(RN__SYS_openat2);
     for (int i = 0; i < 50; i++)
         CHECK_HAS(ask(s, "GET /large.bin HTTP/1.1\r\nHost: x\r\n\r\n"),
                   "Content-Length: 50000\r\n");
-    looks = calls_of(RN__SYS_openat2) - looks;
-    probes = calls_of(RN__SYS_preadv2) - probes;
+    looks = calls_on_procs(RN__SYS_openat2) - looks;
+    probes = calls_on_procs(RN__SYS_preadv2) - probes;
     CHECK(probes > 0);
     CHECK(probes <= looks);
     close_site(s);

@@ -122,18 +122,18 @@ RN_CORO_TEST(an_empty_write_makes_no_system_call)
 
     rntest_pair(&a, &b);
     CHECK_EQ(rn_write(a, "x", 1), 1);
-    calls = calls_of(RN__SYS_setsockopt);
+    calls = calls_on_procs(RN__SYS_setsockopt);
     CHECK_EQ(rn_write(a, "", 0), 0);
-    CHECK_EQ(calls_of(RN__SYS_setsockopt), calls);
+    CHECK_EQ(calls_on_procs(RN__SYS_setsockopt), calls);
     CHECK_EQ(rn_send(a, "y", 1, RN_MSG_MORE), 1);
     CHECK_EQ(rn_send(a, "", 0, RN_MSG_MORE), 0);
-    CHECK_EQ(calls_of(RN__SYS_setsockopt), calls);
+    CHECK_EQ(calls_on_procs(RN__SYS_setsockopt), calls);
     CHECK_OK(rn__sys_fail("setsockopt", ENOBUFS, 1, 1));
     CHECK_EQ(rn_write(a, "", 0), -ENOBUFS);
     CHECK_EQ(rn_write(a, "", 0), 0);
-    CHECK_EQ(calls_of(RN__SYS_setsockopt), calls + 2);
+    CHECK_EQ(calls_on_procs(RN__SYS_setsockopt), calls + 2);
     CHECK_EQ(rn_write(a, "", 0), 0);
-    CHECK_EQ(calls_of(RN__SYS_setsockopt), calls + 2);
+    CHECK_EQ(calls_on_procs(RN__SYS_setsockopt), calls + 2);
     rn_cancel(a);
     rn_close(a);
     rn_close(b);

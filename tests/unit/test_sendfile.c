@@ -9,26 +9,11 @@
 #include <termios.h>
 
 #include "base/sys.h"
+#include "calls.h"
 #include "rntest_coro.h"
 #include "task/proc.h"
 
 #define MIB ((size_t)1 << 20)
-
-static uint64_t calls_on_procs(enum rn__sys_row row)
-{
-    struct rn__runtime *rt = atomic_load(&rn__runtime);
-    uint64_t sum = 0;
-
-    for (int i = 0; i < rt->n_procs; i++)
-        sum += atomic_load(&rt->procs[i]->counters.counts[row].calls);
-    return sum;
-}
-
-/* The threads of the pool, and whoever else is no P. */
-static uint64_t calls_elsewhere(enum rn__sys_row row)
-{
-    return atomic_load(&rn__sys_shared_block()->counts[row].calls);
-}
 
 static char byte_at(size_t i)
 {
