@@ -356,9 +356,7 @@ static int open_signals(void)
     sigset_t set;
 
     cmd_block_signals(); /* the children, too, leave them to us */
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
+    cmd_fill_signals(&set);
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 

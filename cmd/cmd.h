@@ -44,8 +44,9 @@ int cmd_listen(const char *address, const rn_listen_options *options, rn_listene
  * SIGINT, SIGTERM: a coroutine that waits for the first and then calls fn; a second one ends the
  * process at once. cmd_block_signals, before rn_run, keeps those that come before there is one.
  * After cmd_end_signals fn is not called, nor being called, any more; harmless where nothing has
- * begun.
+ * begun. cmd_fill_signals: the two, for who waits for them without the runtime.
  */
+void cmd_fill_signals(sigset_t *set);
 void cmd_block_signals(void);
 int cmd_on_signal(void (*fn)(int signo, void *arg), void *arg);
 void cmd_end_signals(void);

@@ -120,7 +120,7 @@ static struct { /* there is one waiter */
     rn_waitgroup waiter;
 } signals;
 
-static void fill_signals(sigset_t *set)
+void cmd_fill_signals(sigset_t *set)
 {
     sigemptyset(set);
     sigaddset(set, SIGINT);
@@ -131,7 +131,7 @@ void cmd_block_signals(void)
 {
     sigset_t set;
 
-    fill_signals(&set);
+    cmd_fill_signals(&set);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 

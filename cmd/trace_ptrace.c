@@ -359,9 +359,7 @@ static void set_signals(int look_us)
     struct itimerval every = {{0, look_us}, {0, look_us}};
     sigset_t set;
 
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
+    cmd_fill_signals(&set);
     sigaction(SIGINT, &act, NULL);
     sigaction(SIGTERM, &act, NULL);
     sigaction(SIGALRM, &act, NULL);
