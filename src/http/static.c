@@ -21,9 +21,10 @@
 #include "task/log.h"
 #include <runnel/task.h>
 
-#define WARM_MOST                                                                                  \
-    ((uint64_t)1 << 20) /* pages of a file of this size stay for a second after their use */
-#define PART_HEAD 160   /* what a part has in a head beside what the file's own says */
+#define PART_HEAD 160 /* what a part has in a head beside what the file's own says */
+
+/* The pages of a file of this size stay for a second after their use. */
+#define WARM_MOST ((uint64_t)1 << 20)
 
 _Static_assert(RN__OUT_ROOM >= RN__FILE_SMALL + 2048, "a small file and its head fit");
 _Static_assert(RN__OUT_ROOM >= RN__FIELDS_MOST + RN__HEAD_ROOM + RN__FILE_HEAD + PART_HEAD,
