@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "pieces.h"
 #include "task/proc.h"
 #include <runnel/runnel.h>
 
@@ -112,13 +113,6 @@ static int connect_one(int *proc)
     return fd;
 }
 
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 static void *run_client(void *arg)
 {
     struct result *r = arg;
@@ -141,7 +135,7 @@ static void *run_client(void *arg)
         close(fd);
         usleep(2000);
     }
-    qsort(r->ms, TIMED, sizeof r->ms[0], compare);
+    qsort(r->ms, TIMED, sizeof r->ms[0], pieces_compare);
     atomic_store(&client_done, true);
     return NULL;
 }

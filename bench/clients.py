@@ -1,10 +1,9 @@
 """bench/clients.py - the same servers, loaded by the clients that others measure with: wrk, h2load, hey."""
-import os
 import re
 import shutil
 import subprocess
 
-from servers import Failure, Server, WORKLOADS, say, spawn, stop
+from servers import Failure, Server, WORKLOADS, cpu_ns, say, spawn, stop
 
 CLIENT_CONNS = 64
 # How each is called for so many connections and seconds, and what it prints: requests, requests/s.
@@ -17,16 +16,6 @@ CLIENTS = {
             r"\[200\]\s+(\d+) responses", r"Requests/sec:\s+([\d.]+)"),
 }
 WRONG = r"Socket errors:|Non-2xx|Error distribution|[1-9]\d* (?:failed|errored|timeout)"
-
-
-def cpu_ns(pids):
-    """What the processes' threads have run. All of them live as long as the client does."""
-    total = 0
-    for pid in pids:
-        for tid in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{tid}/schedstat") as f:
-                total += int(f.read().split()[0])
-    return total
 
 
 def load_by(client, server, seconds):

@@ -14,7 +14,6 @@
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <runnel/runnel.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "pieces.h"
 #include "task/proc.h"
 
 #define FILE_BYTES ((size_t)256 << 20)
@@ -43,11 +43,7 @@ static void die(const char *what, ssize_t r)
 
 static void pin(int cpu)
 {
-    cpu_set_t set;
-
-    CPU_ZERO(&set);
-    CPU_SET((size_t)cpu, &set);
-    if (sched_setaffinity(0, sizeof set, &set) < 0)
+    if (!pieces_pin(cpu))
         fprintf(stderr, "copy: cannot pin to CPU %d\n", cpu);
 }
 

@@ -21,7 +21,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -35,6 +34,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "pieces.h"
 
 enum { CONNS_MAX = 1000, MESSAGE_BYTES = 64, PIECE = 256 << 10, BATCH = 256, ARGS_MAX = 32 };
 
@@ -75,11 +76,7 @@ static void sleep_for(double seconds)
 
 static void pin(int cpu)
 {
-    cpu_set_t set;
-
-    CPU_ZERO(&set);
-    CPU_SET((size_t)cpu, &set);
-    if (sched_setaffinity(0, sizeof set, &set) < 0)
+    if (!pieces_pin(cpu))
         die("sched_setaffinity");
 }
 

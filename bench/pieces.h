@@ -1,12 +1,14 @@
 /*
- * pieces.h - how the programs of `bench/run --only switch` measure, and what they print
+ * pieces.h - what the programs of bench/ share: pinning, medians, and how those of `bench/run
+ * --only switch` measure and what they print
  *
- * On one P by the CPU time of the process, which others on the machine do not change; on two, where
- * waiting for each other is the point, by the clock.
+ * The latter measure on one P by the CPU time of the process, which others on the machine do not
+ * change; on two, where waiting for each other is the point, by the clock.
  */
 #ifndef BENCH_PIECES_H
 #define BENCH_PIECES_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,10 +33,27 @@ static inline int pieces_compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Sorts them. */
+static inline double pieces_median(double *v, int n)
+{
+    qsort(v, (size_t)n, sizeof *v, pieces_compare);
+    return v[n / 2];
+}
+
+/* The calling thread. */
+static inline bool pieces_pin(int cpu)
+{
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    CPU_SET((size_t)cpu, &set);
+    return sched_setaffinity(0, sizeof set, &set) == 0;
+}
+
 /* Calls body, which does `times` of what is measured, and prints the median of some rounds. */
 static inline void pieces_measure(const char *name, long times, void (*body)(void))
 {
-    double rounds[PIECES_ROUNDS];
+    double rounds[PIECES_ROUNDS], median;
 
     for (int r = 0; r < PIECES_ROUNDS; r++) {
         double start = pieces_now();
@@ -42,9 +61,9 @@ static inline void pieces_measure(const char *name, long times, void (*body)(voi
         body();
         rounds[r] = (pieces_now() - start) / (double)times;
     }
-    qsort(rounds, PIECES_ROUNDS, sizeof *rounds, pieces_compare);
-    printf("{\"name\": \"%s\", \"ns\": %.2f, \"min\": %.2f, \"max\": %.2f}\n", name,
-           rounds[PIECES_ROUNDS / 2], rounds[0], rounds[PIECES_ROUNDS - 1]);
+    median = pieces_median(rounds, PIECES_ROUNDS);
+    printf("{\"name\": \"%s\", \"ns\": %.2f, \"min\": %.2f, \"max\": %.2f}\n", name, median,
+           rounds[0], rounds[PIECES_ROUNDS - 1]);
     (void)fflush(stdout);
 }
 

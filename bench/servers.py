@@ -138,6 +138,16 @@ def find_softirqd():
     return found
 
 
+def cpu_ns(pids):
+    """What the threads of processes have run; they live on."""
+    total = 0
+    for pid in pids:
+        for tid in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{tid}/schedstat") as f:
+                total += int(f.read().split()[0])
+    return total
+
+
 # ---- servers ----
 
 class Setup:
@@ -150,9 +160,15 @@ class Setup:
         os.mkdir(self.www)
         with open(os.path.join(self.www, "hello.txt"), "wb") as f:
             f.write(HELLO)
-        for path, size in FILES.items():
-            with open(self.www + path, "wb") as f:
-                f.write(random.Random(size).randbytes(size))
+
+    def content(self, path):
+        """Of a file that is served; one of FILES is made when it is first asked for."""
+        file = self.www + path
+        if path in FILES and not os.path.exists(file):
+            with open(file, "wb") as f:
+                f.write(random.Random(path).randbytes(FILES[path]))
+        with open(file, "rb") as f:
+            return f.read()
 
     def tool(self, name):
         return os.path.join(self.build, "bench", name)
@@ -245,8 +261,7 @@ class Server:
         self.cpus, batch = LAYOUTS[layout], ["chrt", "--batch", "0"] if layout == "one" else []
         self.peer, self.kind, self.path = peer, workload.kind, workload.path
         self.port = pick_port()
-        with open(setup.www + self.path, "rb") as f:
-            self.content = f.read()
+        self.content = setup.content(self.path)
         self.log = tempfile.NamedTemporaryFile(dir=setup.scratch, prefix=peer + "-", suffix=".log")
         argv = ["taskset", "-c", str(self.cpus["server"]), *batch, *wrap,
                 *setup.command(peer, workload, self.port, single)]

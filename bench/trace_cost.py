@@ -13,6 +13,10 @@ import subprocess
 import sys
 import time
 
+sys.dont_write_bytecode = True      # beside the sources
+
+from servers import cpu_ns
+
 RUNNEL = os.path.abspath(sys.argv[1])
 MESSAGES = int(sys.argv[2]) if len(sys.argv) > 2 else 20_000
 ROUNDS = 5
@@ -25,15 +29,6 @@ TRACERS = {
     "strace -c -f": ["strace", "-c", "-f", "-p"],
     "perf trace -s": ["perf", "trace", "-s", "-p"],
 }
-
-
-def cpu_s(pid):
-    """Seconds of CPU time that the threads of a process have had."""
-    ns = 0
-    for tid in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{tid}/schedstat", encoding="utf-8") as f:
-            ns += int(f.read().split()[0])
-    return ns / 1e9
 
 
 def start_tracer(argv, pid):
@@ -51,12 +46,13 @@ def measure(server, port, argv):
     tracer = start_tracer(argv, server.pid) if argv else None
     with socket.create_connection(("127.0.0.1", port)) as c:
         c.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        start, cpu = time.monotonic(), cpu_s(server.pid) + (cpu_s(tracer.pid) if tracer else 0)
+        pids = [p.pid for p in (server, tracer) if p]
+        start, cpu = time.monotonic(), cpu_ns(pids)
         for _ in range(MESSAGES):
             c.sendall(b"hello")
             c.recv(16)
         seconds = time.monotonic() - start
-        cpu = cpu_s(server.pid) + (cpu_s(tracer.pid) if tracer else 0) - cpu
+        cpu = (cpu_ns(pids) - cpu) / 1e9
     if tracer:
         tracer.send_signal(signal.SIGINT)
         tracer.communicate()

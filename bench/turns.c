@@ -16,7 +16,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -28,6 +27,8 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "pieces.h"
 
 #define FILE_BYTES ((size_t)1 << 20)
 #define CONNS_MOST 64
@@ -72,11 +73,7 @@ static void die(const char *what)
 
 static void pin(int cpu)
 {
-    cpu_set_t set;
-
-    CPU_ZERO(&set);
-    CPU_SET((size_t)cpu, &set);
-    if (sched_setaffinity(0, sizeof set, &set) < 0)
+    if (!pieces_pin(cpu))
         die("turns: cannot pin");
 }
 
@@ -236,19 +233,6 @@ static void run(int listener, double *cpu_s_per_gb, double *calls_per_mib)
     *calls_per_mib = (double)calls * FILE_BYTES / (double)sent;
 }
 
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double median(double *v, int n)
-{
-    qsort(v, (size_t)n, sizeof *v, compare);
-    return v[n / 2];
-}
-
 int main(int argc, char **argv)
 {
     static double cpu[2][N_COUNTS][N_POLICIES][ROUNDS_MOST];
@@ -276,8 +260,8 @@ int main(int argc, char **argv)
 
         printf("{\"connections\": %d, \"cpus\": %zu, \"policy\": \"%s\", \"cpu_s_per_gb\": %.4f, "
                "\"calls_per_mib\": %.2f}\n",
-               conn_counts[c], two + 1, policies[p].name, median(cpu[two][c][p], rounds),
-               median(made[two][c][p], rounds));
+               conn_counts[c], two + 1, policies[p].name, pieces_median(cpu[two][c][p], rounds),
+               pieces_median(made[two][c][p], rounds));
     }
     return 0;
 }
