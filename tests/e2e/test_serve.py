@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """test_serve.py BUILD_DIR [NAME...] - `runnel serve` as one runs it: files, log, rights, slow peers."""
+import contextlib
 import glob
 import gzip
 import json
@@ -38,9 +39,9 @@ def put(s, name, data):
 
 
 def statuses(s):
-    """What the kernel says of each thread, as a dictionary."""
+    """What the kernel says of each thread, as a dictionary; one of the pool may end meanwhile."""
     for path in glob.glob(f"/proc/{s.process.pid}/task/*/status"):
-        with open(path, encoding="ascii") as f:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(path, encoding="ascii") as f:
             yield dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
 
 

@@ -1,4 +1,5 @@
 """tracing.py - what the tests of `runnel trace` share: running it, and strace's figures beside its."""
+import contextlib
 import json
 import os
 import re
@@ -65,9 +66,12 @@ class Tracer:
 
 
 def n_sockets(pid):
-    folder = f"/proc/{pid}/fd"
-    links = [os.path.join(folder, fd) for fd in os.listdir(folder)]
-    return sum(os.path.lexists(fd) and os.readlink(fd).startswith("socket:") for fd in links)
+    """How many sockets a process holds, which may close some while they are counted."""
+    n, folder = 0, f"/proc/{pid}/fd"
+    for fd in os.listdir(folder):
+        with contextlib.suppress(FileNotFoundError):
+            n += os.readlink(os.path.join(folder, fd)).startswith("socket:")
+    return n
 
 
 def settle(echo):
