@@ -185,7 +185,8 @@ static inline struct rn__coro *pick(struct rn__proc *p)
 {
     struct rn__snode *n;
 
-    if (p->next != NULL) {
+    /* Unlikely, or gcc puts the queue's way aside, and each yield costs 5 ns more. */
+    if (RN_UNLIKELY(p->next != NULL)) {
         struct rn__coro *co = p->next;
 
         p->next = NULL;
