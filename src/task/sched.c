@@ -82,30 +82,6 @@ static struct rn__coro *ring_take(struct rn__ring *r)
     }
 }
 
-static struct rn__coro *take_fresh(struct rn__proc *p)
-{
-    struct rn__coro *co = ring_take(&p->fresh);
-
-    if (RN_UNLIKELY(!rn__fifo_empty(&p->new_overflow))) {
-        struct rn__snode *n = rn__fifo_pop(&p->new_overflow);
-        struct rn__coro *oldest = RN_CONTAINER(n, struct rn__coro, link);
-
-        if (co == NULL)
-            return oldest;
-        if (!ring_push(&p->fresh, oldest))
-            rn__fifo_push_front(&p->new_overflow, n);
-    }
-    return co;
-}
-
-void rn__run_new(struct rn__proc *p)
-{
-    struct rn__coro *co = p->rt->n_procs == 1 ? NULL : take_fresh(p);
-
-    if (co != NULL)
-        rn__run_next(p, co);
-}
-
 static void wake_one(struct rn__runtime *rt, struct rn__proc *self)
 {
     for (int i = 1; i < rt->n_procs; i++) {
@@ -130,6 +106,41 @@ void rn__run_fresh(struct rn__proc *p, struct rn__coro *co)
     }
     if (atomic_load(&p->rt->idle) > 0) /* W2 */
         wake_one(p->rt, p);
+}
+
+/* All that the ring has room for: others take from it while this P runs what it has taken. */
+static void refill(struct rn__proc *p)
+{
+    struct rn__snode *n;
+
+    while ((n = rn__fifo_pop(&p->new_overflow)) != NULL) {
+        if (!ring_push(&p->fresh, RN_CONTAINER(n, struct rn__coro, link))) {
+            rn__fifo_push_front(&p->new_overflow, n);
+            break;
+        }
+    }
+    if (atomic_load(&p->rt->idle) > 0) /* W2 */
+        wake_one(p->rt, p);
+}
+
+static struct rn__coro *take_fresh(struct rn__proc *p)
+{
+    struct rn__coro *co = ring_take(&p->fresh);
+
+    if (RN_UNLIKELY(!rn__fifo_empty(&p->new_overflow))) {
+        if (co == NULL)
+            co = RN_CONTAINER(rn__fifo_pop(&p->new_overflow), struct rn__coro, link);
+        refill(p);
+    }
+    return co;
+}
+
+void rn__run_new(struct rn__proc *p)
+{
+    struct rn__coro *co = p->rt->n_procs == 1 ? NULL : take_fresh(p);
+
+    if (co != NULL)
+        rn__run_next(p, co);
 }
 
 /* ---- the inbox ---- */

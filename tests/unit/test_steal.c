@@ -83,6 +83,39 @@ RN_TEST_TIMEOUT(what_a_held_p_has_started_is_taken_by_the_other, 60)
     CHECK_OK(rn_run(&(rn_run_options){.procs = 2}, start_and_hold, &times));
 }
 
+/* ---- more than the ring has room for ---- */
+
+#define MANY 2000
+
+static atomic_int ran_on[2];
+static rn_waitgroup all;
+
+/* On P 1 it holds on until the other P has run as many. */
+static void keep_pace(void *arg)
+{
+    int p = rn_proc_id() - 1, n = atomic_fetch_add(&ran_on[p], 1) + 1;
+
+    (void)arg;
+    while (p == 0 && atomic_load(&ran_on[1]) < n && n + atomic_load(&ran_on[1]) < MANY)
+        ;
+    rn_waitgroup_done(&all);
+}
+
+static int start_many(void *arg)
+{
+    (void)arg;
+    rn_waitgroup_add(&all, MANY);
+    for (int i = 0; i < MANY; i++)
+        CHECK_OK(rn_go(keep_pace, NULL));
+    CHECK_OK(rn_waitgroup_wait(&all));
+    return 0;
+}
+
+RN_TEST(those_that_the_ring_has_no_room_for_are_shared_to_the_last)
+{
+    CHECK_OK(rn_run(&(rn_run_options){.procs = 2}, start_many, NULL));
+}
+
 /* ---- sleeps are exact ---- */
 
 static int timer_slack(void *arg)
