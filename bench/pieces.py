@@ -34,7 +34,8 @@ def run_json(setup, name, argv, timeout, pin=("taskset", "-c", "0")):
 PIECES = [("runnel", "switch", ["1"], ""), ("runnel", "sync", ["1"], ""),
           ("go", "go_sync", ["1"], ""), ("st", "st_sync", [], ""),
           ("runnel", "switch", ["2"], ", 2 Ps"), ("runnel", "sync", ["2"], ", 2 Ps"),
-          ("go", "go_sync", ["2"], ", 2 Ps")]
+          ("go", "go_sync", ["2"], ", 2 Ps"),
+          ("runnel", "join", ["2"], ", 2 Ps"), ("go", "go_join", ["2"], ", 2 Ps")]
 
 
 def measure_switch(setup, rounds, rows):

@@ -2,8 +2,9 @@
  * idle.pml - the idle protocol of sched.c, for spin: idle(), wake_one(), rouse(), rn__post(),
  * steal()
  *
- * Two Ps. P 0 starts a coroutine, by run_fresh, and is then held for ever by another; a plain thread
- * posts a message to P 1; each thread runs at any speed. Whoever sleeps with work for it in sight is
+ * Two Ps. P 0 starts a coroutine, by run_fresh, and another; may take one, and is then held by it for
+ * ever, or by the one that has started them; a plain thread posts a message to P 1; each thread runs
+ * at any speed. Whoever sleeps with work for it in sight is
  * found when nothing can move any more: all work must have been done, and `idle` must be the number
  * of Ps that sleep.
  *
@@ -13,13 +14,13 @@
  * A nap is any sleep of P 1, once or twice, whatever it has seen; its time may be up at once, or not
  * before all else has happened.
  *
- * -DBUG=1..9 each leave out one thing that the code does; spin must find fault with every one.
+ * -DBUG=1..11 each leave out one thing that the code does; spin must find fault with every one.
  */
 #ifndef BUG
 #define BUG 0
 #endif
 
-#define WORK 2
+#define WORK 3
 #define NAPS 2
 
 #define AWAKE 0
@@ -118,17 +119,48 @@ inline loop(p)
     od
 }
 
+/* The same for one that naps: the owner of a ring goes on with what is coarse. */
+inline wake_napper(p)
+{
+    if
+    :: sleep[p] == NAPPING ->
+#if BUG == 10 /* a load and a store */
+        sleep[p] = AWAKE;
+        rung[p] = true
+#else
+        d_step { was = sleep[p]; if :: was == NAPPING -> sleep[p] = AWAKE :: else fi };
+#if BUG == 11 /* counted as one that sleeps */
+        if :: was == NAPPING -> idle--; assert(idle >= 0); rung[p] = true :: else fi
+#else
+        if :: was == NAPPING -> rung[p] = true :: else fi
+#endif
+#endif
+    :: else
+    fi
+}
+
+inline run_fresh(p)
+{
+#if BUG == 5 /* looks before it publishes */
+    if :: idle > 0 -> wake_one(1 - p) :: else fi;
+    ring[p]++
+#else
+    ring[p]++;                                                         /* W1 */
+    if :: idle > 0 -> wake_one(1 - p) :: else fi                       /* W2, W3 */
+#endif
+}
+
 active proctype holder()
 {
     byte was;
 
-#if BUG == 5 /* looks before it publishes */
-    if :: idle > 0 -> wake_one(1) :: else fi;
-    ring[0]++
-#else
-    ring[0]++;                                                         /* W1 */
-    if :: idle > 0 -> wake_one(1) :: else fi                           /* W2, W3 */
-#endif
+    run_fresh(0);
+    run_fresh(0);
+    if
+    :: atomic { ring[0] > 0 -> ring[0]--; done++ };                    /* take_fresh */
+       if :: ring[0] > 0 -> wake_napper(1) :: else fi
+    :: true
+    fi
     /* and never comes back to its loop */
 }
 

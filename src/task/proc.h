@@ -30,15 +30,18 @@
 /* A P that has had nothing to run for so long gives back what it keeps; see quiet() in sched.c. */
 #define RN__QUIET (500 * RN_MILLISECOND)
 
-/* A P whose last sleep was ended by another P within this time looks at its inbox for so long
- * before the next one: an eventfd write and a wake-up cost more. */
-#define RN__SPIN (10 * RN_MICROSECOND)
+/* A P whose last sleep was ended by another P within twice this time looks at its inbox, and at rings
+ * of what is coarse, for so long before the next one: an eventfd write and a wake-up cost as much. */
+#define RN__SPIN (20 * RN_MICROSECOND)
 
 /* How long a P naps that could take a new coroutine from another, and how long it rests when that
  * was in vain: twice as long each time in a row, RN__NAPS times. Without the timer slack of 50 us,
  * which the kernel adds to it by default: longer, it would miss what takes 200 us in all. */
 #define RN__NAP (20 * RN_MICROSECOND)
-#define RN__NAPS 5
+#define RN__NAPS 3
+
+/* What runs for so long, from one switch to the next, is coarse: worth moving at once. */
+#define RN__COARSE (4 * RN_MICROSECOND)
 
 /* Between looks at the poller while coroutines are runnable. */
 #define RN__POLL_EVERY (100 * RN_MICROSECOND)
@@ -52,6 +55,7 @@ enum { RN__TIMER_CORO, RN__TIMER_WAIT, RN__TIMER_READ, RN__TIMER_WRITE };
 struct rn__ring {
     _Atomic uint32_t head;
     _Atomic uint32_t tail;
+    _Atomic uint8_t grain; /* turns in a row, 2 at most, in which what came from here was coarse */
     _Atomic(struct rn__coro *) slots[RN__RING];
 };
 
@@ -92,9 +96,13 @@ struct rn__proc {
     bool spins;                    /* [P] see RN__SPIN */
     bool naps;                     /* [P] the next sleep is a nap */
     bool watching;                 /* [P] to see whether what stands in `watched` is taken */
+    bool rested;                   /* [P] the last nap was a rest */
+    uint32_t tails;                /* [P] of all rings, in sum, before that */
     unsigned in_vain;              /* [P] rests since it last took a new coroutine */
     int watched;                   /* [P] whose ring */
     uint32_t watched_to;           /* [P] its tail before the nap */
+    struct rn__ring *taken_from;   /* [P] in this turn; NULL: nothing new has run */
+    uint64_t switches_before;      /* [P] this turn */
     struct rn__proc_stats stats;
 
     /* Shared. */

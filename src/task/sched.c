@@ -17,7 +17,7 @@
  * most. A wake before S3 is not lost: the poller's wait then returns at once.
  *
  * A nap is a short sleep that looks at no ring and is not counted in idle: what it misses there, it
- * sees when its time is up.
+ * sees when its time is up, or when it is woken for what is coarse.
  */
 #include "task/proc.h"
 
@@ -82,15 +82,19 @@ static struct rn__coro *ring_take(struct rn__ring *r)
     }
 }
 
-static void wake_one(struct rn__runtime *rt, struct rn__proc *self)
+/* Of the others, one that is in `state`: to look at the rings. */
+static void wake_one(struct rn__proc *self, enum rn__sleep state)
 {
+    struct rn__runtime *rt = self->rt;
+
     for (int i = 1; i < rt->n_procs; i++) {
         struct rn__proc *p = rt->procs[(self->index + i) % rt->n_procs];
-        uint8_t asleep = RN__SLEEPING;
+        uint8_t asleep = (uint8_t)state;
 
         if (atomic_load(&p->sleep) == asleep &&
             atomic_compare_exchange_strong(&p->sleep, &asleep, RN__AWAKE)) {
-            atomic_fetch_sub(&rt->idle, 1);
+            if (state == RN__SLEEPING)
+                atomic_fetch_sub(&rt->idle, 1);
             rn__tally(&self->stats.wakes_sent, 1);
             p->poller->ops->wake(p->poller);
             return;
@@ -105,7 +109,7 @@ void rn__run_fresh(struct rn__proc *p, struct rn__coro *co)
         return;
     }
     if (atomic_load(&p->rt->idle) > 0) /* W2 */
-        wake_one(p->rt, p);
+        wake_one(p, RN__SLEEPING);
 }
 
 /* All that the ring has room for: others take from it while this P runs what it has taken. */
@@ -120,7 +124,12 @@ static void refill(struct rn__proc *p)
         }
     }
     if (atomic_load(&p->rt->idle) > 0) /* W2 */
-        wake_one(p->rt, p);
+        wake_one(p, RN__SLEEPING);
+}
+
+static bool is_coarse(struct rn__ring *r)
+{
+    return atomic_load_explicit(&r->grain, memory_order_relaxed) > 1;
 }
 
 static struct rn__coro *take_fresh(struct rn__proc *p)
@@ -132,6 +141,11 @@ static struct rn__coro *take_fresh(struct rn__proc *p)
             co = RN_CONTAINER(rn__fifo_pop(&p->new_overflow), struct rn__coro, link);
         refill(p);
     }
+    if (co == NULL)
+        return NULL;
+    p->taken_from = &p->fresh;
+    if (RN_UNLIKELY(is_coarse(&p->fresh)) && !ring_empty(&p->fresh))
+        wake_one(p, RN__NAPPING); /* the next would wait long for this P */
     return co;
 }
 
@@ -345,12 +359,35 @@ static void count_turn(struct rn__proc *p, uint64_t ns)
 #endif
 }
 
+/* Are those that come from the ring of which some have just run long at it? Said of the ring by
+ * whoever ran them. Twice in a row, for a turn in which the kernel took the CPU away looks so, too. */
+static void judge(struct rn__proc *p, rn_time span)
+{
+    struct rn__ring *r = p->taken_from;
+    uint64_t before = p->switches_before,
+             now = atomic_load_explicit(&p->stats.switches, memory_order_relaxed);
+    uint8_t grain;
+
+    p->switches_before = now;
+    if (r == NULL)
+        return;
+    p->taken_from = NULL;
+    grain = atomic_load_explicit(&r->grain, memory_order_relaxed);
+    if (span < (rn_time)(now - before) * RN__COARSE) {
+        if (grain != 0)
+            atomic_store_explicit(&r->grain, 0, memory_order_relaxed);
+    } else if (grain < 2) {
+        atomic_store_explicit(&r->grain, grain + 1, memory_order_relaxed);
+    }
+}
+
 static void look_around(struct rn__proc *p)
 {
     rn_time before = p->now;
 
     read_inbox(p);
     p->now = rn_now();
+    judge(p, p->now - before);
     count_turn(p, (uint64_t)(p->now - before));
     atomic_store_explicit(&p->turn, p->now, memory_order_relaxed);
     fire_timers(p);
@@ -399,25 +436,29 @@ static inline void relax(void)
 }
 
 /* A P comes to what it has started by itself, on a warm stack and beside whom that talks to: only
- * what it has not come to after a nap is worth moving. One ring is watched at a time; when that was
- * in vain comes a rest, and then another ring's turn. */
+ * what it has not come to after a nap is worth moving, or what is coarse. One ring is watched at a
+ * time; when that was in vain comes a rest, and then another ring's turn; and another rest, for as
+ * long as some P starts coroutines and comes to them itself: or it would wake this one for each. */
 static struct rn__coro *steal(struct rn__proc *p)
 {
     struct rn__runtime *rt = p->rt;
-    bool waited = p->watching;
+    bool waited = p->watching, rested = p->rested;
+    uint32_t tails = 0;
 
-    p->watching = false;
+    p->watching = p->rested = false;
     for (int i = 0; i <= rt->n_procs; i++) {
         int at = (p->watched + i) % rt->n_procs;
         struct rn__ring *r = &rt->procs[at]->fresh;
         uint32_t head = atomic_load(&r->head), tail = atomic_load(&r->tail);
-        bool due = p->seed != 0 || (i == 0 && (int32_t)(p->watched_to - head) > 0);
+        bool due = p->seed != 0 || is_coarse(r) || (i == 0 && (int32_t)(p->watched_to - head) > 0);
         struct rn__coro *co;
 
+        tails += i < rt->n_procs ? tail : 0;
         if (at == p->index || head == tail || (i == 0 && !due))
             continue;
         if (due && (co = ring_take(r)) != NULL) {
             p->in_vain = 0;
+            p->taken_from = r;
             rn__tally(&p->stats.steals, 1);
             atomic_store(&co->proc, p); /* ordered: see rn__cancel */
             return co;
@@ -429,7 +470,8 @@ static struct rn__coro *steal(struct rn__proc *p)
             return NULL;
         }
     }
-    p->naps |= waited;
+    p->naps |= waited || (rested && tails != p->tails);
+    p->tails = tails;
     return NULL;
 }
 
@@ -443,14 +485,26 @@ static bool work_anywhere(struct rn__proc *p, bool nap)
     return false;
 }
 
-/* Is another P about to send something? Nobody needs to wake one that looks. */
+static bool coarse_anywhere(struct rn__runtime *rt)
+{
+    for (int i = 0; i < rt->n_procs; i++) {
+        struct rn__ring *r = &rt->procs[i]->fresh;
+
+        if (is_coarse(r) && !ring_empty(r))
+            return true;
+    }
+    return false;
+}
+
+/* Is another P about to send something, or to start it? Nobody needs to wake one that looks. */
 static bool spin(struct rn__proc *p)
 {
     rn_time end = rn_now() + RN__SPIN;
 
     do
         for (int i = 0; i < 64; i++) {
-            if (atomic_load_explicit(&p->inbox, memory_order_relaxed) != NULL)
+            if (atomic_load_explicit(&p->inbox, memory_order_relaxed) != NULL ||
+                coarse_anywhere(p->rt))
                 return true;
             relax();
         }
@@ -466,6 +520,7 @@ static rn_time nap_until(struct rn__proc *p)
     rn_time span = RN__NAP;
 
     if (!p->watching) {
+        p->rested = true;
         span <<= p->in_vain;
         if (p->in_vain < RN__NAPS)
             p->in_vain++;
@@ -477,6 +532,7 @@ static void idle(struct rn__proc *p)
 {
     bool nap = p->naps;
     rn_time until = rn__heap_next(&p->timers), from = p->now, nap_end;
+    bool roused, message;
 
     if (p->spins && spin(p))
         return;
@@ -492,11 +548,12 @@ static void idle(struct rn__proc *p)
     /* An exchange for qemu's sake, which lets a seq_cst store pass a later load (7.2). */
     (void)atomic_exchange(&p->sleep, nap ? RN__NAPPING : RN__SLEEPING);
     poll_events(p, work_anywhere(p, nap) ? 0 : until); /* S2, S3 */
+    roused = !rouse(p);                                /* S4 */
+    message = atomic_load_explicit(&p->inbox, memory_order_relaxed) != NULL;
     /* Woken for what is gone: the next sleep is a nap, or each start would wake it in vain. */
-    p->naps = !rouse(p) && atomic_load_explicit(&p->inbox, memory_order_relaxed) == NULL; /* S4 */
+    p->naps = roused && !message;
     p->next_poll = 0; /* looked just now: what was found is served first */
-    p->spins = atomic_load_explicit(&p->inbox, memory_order_relaxed) != NULL &&
-               p->now < from + 2 * RN__SPIN;
+    p->spins = (roused || message) && p->now < from + 2 * RN__SPIN;
 }
 
 /* Nothing has run for a while. Said before looking at the others, as they do: so the last one sees
@@ -517,7 +574,7 @@ static void quiet(struct rn__proc *p)
 static void not_quiet(struct rn__proc *p)
 {
     p->quiet_at = 0;
-    p->naps = false;
+    p->naps = p->rested = false;
     if (atomic_load_explicit(&p->quiet, memory_order_relaxed))
         atomic_store(&p->quiet, false);
 }
