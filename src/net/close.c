@@ -32,14 +32,10 @@ rn_ref rn_conn_ref(rn_conn *conn)
 
 bool rn_cancel_ref(rn_ref ref)
 {
-    bool was_open, foreign = rn__proc() == NULL;
+    bool was_open, foreign = rn__foreign_begin(); /* the wake goes to a P's inbox */
 
-    /* A plain thread's wake goes to a P's inbox: the runtime must not end meanwhile. */
-    if (foreign)
-        rn__foreign_begin();
     was_open = rn__iowait_cancel_if(ref.index, ref.generation);
-    if (foreign)
-        rn__foreign_end();
+    rn__foreign_end(foreign);
     return was_open;
 }
 

@@ -262,14 +262,10 @@ static void cancel_ports(rn_listener *ln)
 
 void rn_listener_cancel(rn_listener *ln)
 {
-    bool foreign = rn__proc() == NULL;
+    bool foreign = rn__foreign_begin(); /* the wake goes to a P's inbox */
 
-    /* A plain thread's wake goes to a P's inbox: the runtime must not end meanwhile. */
-    if (foreign)
-        rn__foreign_begin();
     cancel_ports(ln);
-    if (foreign)
-        rn__foreign_end();
+    rn__foreign_end(foreign);
 }
 
 void rn__listener_nudge(rn_listener *ln)

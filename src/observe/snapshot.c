@@ -314,7 +314,7 @@ static int fill(rn_stats *s, struct arrays *a)
 
 int rn_stats_get(rn_stats **ret)
 {
-    bool foreign = rn_proc_id() == 0;
+    bool foreign;
     rn_stats *s = zeroed(1, sizeof *s);
     struct arrays a = {0};
     int r;
@@ -324,11 +324,9 @@ int rn_stats_get(rn_stats **ret)
 #ifndef RN_NO_STATS
     s->counting = true;
 #endif
-    if (foreign) /* the runtime must not end meanwhile */
-        rn__foreign_begin();
+    foreign = rn__foreign_begin();
     r = fill(s, &a);
-    if (foreign)
-        rn__foreign_end();
+    rn__foreign_end(foreign);
     s->procs = a.procs;
     s->total.calls = a.calls;
     s->waits = a.waits;

@@ -192,13 +192,13 @@ static __attribute__((noinline)) int transfer_from_outside(rn_chan *ch, void *it
     struct rn__wait *wake = NULL;
     int r;
 
-    rn__foreign_begin();
+    rn__foreign_enter();
     rn__spin_lock(&ch->lock);
     r = try_once(ch, item, sending, NULL, &wake);
     rn__chan_unlock(ch);
     if (wake != NULL)
         rn__ready(wake->co);
-    rn__foreign_end();
+    rn__foreign_leave();
     return r;
 }
 
@@ -309,12 +309,10 @@ static void claim_all(struct rn__list *queue, struct rn__proc *p, struct rn__lis
 void rn_chan_close(rn_chan *ch)
 {
     struct rn__proc *p = rn__proc();
-    bool foreign = p == NULL;
+    bool foreign = rn__foreign_begin();
     struct rn__list woken, *l;
 
     rn__list_init(&woken);
-    if (foreign)
-        rn__foreign_begin();
     rn__spin_lock(&ch->lock);
     ch->closed = true;
     claim_all(&ch->receivers, p, &woken);
@@ -322,6 +320,5 @@ void rn_chan_close(rn_chan *ch)
     rn__chan_unlock(ch);
     while ((l = rn__list_pop(&woken)) != NULL)
         rn__ready(RN_CONTAINER(l, struct rn__chan_node, link)->wait->co);
-    if (foreign)
-        rn__foreign_end();
+    rn__foreign_end(foreign);
 }

@@ -46,12 +46,10 @@ int rn_cond_wait(rn_cond *cond, rn_mutex *m, rn_time deadline)
 static void wake(rn_cond *cond, bool all)
 {
     struct cond *c = self(cond);
-    bool foreign = rn__proc() == NULL;
+    bool foreign = rn__foreign_begin();
     struct rn__fifo woken = {0};
     struct rn__claimant *first;
 
-    if (foreign)
-        rn__foreign_begin();
     rn__spin_lock(&c->lock);
     do {
         first = rn__claim_first(&c->waiters);
@@ -60,8 +58,7 @@ static void wake(rn_cond *cond, bool all)
     } while (all && first != NULL);
     rn__spin_unlock(&c->lock);
     rn__ready_all(&woken);
-    if (foreign)
-        rn__foreign_end();
+    rn__foreign_end(foreign);
 }
 
 void rn_cond_signal(rn_cond *cond)

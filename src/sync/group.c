@@ -130,16 +130,13 @@ int rn_group_go(rn_group *group, int (*fn)(void *arg), void *arg)
 void rn_group_cancel(rn_group *group)
 {
     struct group *g = self(group);
-    bool foreign = rn__proc() == NULL;
+    bool foreign = rn__foreign_begin();
 
-    if (foreign)
-        rn__foreign_begin();
     rn__spin_lock(&g->lock);
     if (!g->cancelled)
         cancel_locked(g);
     rn__spin_unlock(&g->lock);
-    if (foreign)
-        rn__foreign_end();
+    rn__foreign_end(foreign);
 }
 
 /* Until nobody is alive; `why` says whether a cancel or a deadline may end it. */

@@ -60,10 +60,8 @@ void rn_mutex_unlock(rn_mutex *mutex)
     struct mutex *m = self(mutex);
     struct rn__snode *first;
     struct rn__coro *next = NULL;
-    bool foreign = rn__proc() == NULL;
+    bool foreign = rn__foreign_begin();
 
-    if (foreign)
-        rn__foreign_begin();
     rn__spin_lock(&m->lock);
     RN_ASSERT(m->held == 1);
     first = rn__fifo_pop(&m->waiters);
@@ -74,6 +72,5 @@ void rn_mutex_unlock(rn_mutex *mutex)
     rn__spin_unlock(&m->lock);
     if (next != NULL)
         rn__ready(next);
-    if (foreign)
-        rn__foreign_end();
+    rn__foreign_end(foreign);
 }

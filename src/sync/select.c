@@ -136,12 +136,10 @@ static int look(rn_select_case *cases, int n, rn_select_case *first, struct rn__
                 rn_time deadline, int *chosen)
 {
     struct rn__proc *p = rn__proc();
-    bool foreign = p == NULL;
+    bool foreign = rn__foreign_begin();
     struct rn__wait *wake = NULL;
     int r = 0;
 
-    if (foreign)
-        rn__foreign_begin();
     lock_all(first);
     *chosen = try_each(cases, n, p, &wake);
     if (*chosen < 0)
@@ -151,8 +149,7 @@ static int look(rn_select_case *cases, int n, rn_select_case *first, struct rn__
     unlock_all(first);
     if (wake != NULL)
         rn__ready(wake->co);
-    if (foreign)
-        rn__foreign_end();
+    rn__foreign_end(foreign);
     return r;
 }
 

@@ -85,16 +85,13 @@ int rn_sem_acquire(rn_sem *sem, unsigned n, rn_time deadline)
 void rn_sem_release(rn_sem *sem, unsigned n)
 {
     struct sem *s = self(sem);
-    bool foreign = rn__proc() == NULL;
+    bool foreign = rn__foreign_begin();
     struct rn__fifo woken = {0};
 
-    if (foreign)
-        rn__foreign_begin();
     rn__spin_lock(&s->lock);
     RN_ASSERT(!__builtin_add_overflow(s->count, n, &s->count));
     grant(s, &woken);
     rn__spin_unlock(&s->lock);
     rn__ready_all(&woken);
-    if (foreign)
-        rn__foreign_end();
+    rn__foreign_end(foreign);
 }

@@ -26,10 +26,8 @@ void rn_waitgroup_add(rn_waitgroup *wg, int n)
     struct group *g = self(wg);
     struct rn__fifo woken = {0};
     struct rn__snode *first;
-    bool foreign = rn__proc() == NULL;
+    bool foreign = rn__foreign_begin();
 
-    if (foreign)
-        rn__foreign_begin();
     rn__spin_lock(&g->lock);
     RN_ASSERT(!__builtin_add_overflow(g->count, n, &g->count) && g->count >= 0);
     if (g->count == 0) {
@@ -40,8 +38,7 @@ void rn_waitgroup_add(rn_waitgroup *wg, int n)
     /* From here on g may be gone: the first one woken may have freed it. */
     while ((first = rn__fifo_pop(&woken)) != NULL)
         rn__ready(RN_CONTAINER(first, struct rn__waiter, link)->co);
-    if (foreign)
-        rn__foreign_end();
+    rn__foreign_end(foreign);
 }
 
 void rn_waitgroup_done(rn_waitgroup *wg)

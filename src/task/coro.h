@@ -188,9 +188,25 @@ bool rn__alone(void);
 /* rn_sleep that no cancel ends; without memory for the timer it yields. */
 void rn__pause(rn_time span_ns);
 
-/* A plain thread is about to wake coroutines: between these two the runtime does not end. */
-void rn__foreign_begin(void);
-void rn__foreign_end(void);
+/* Around what looks at the runtime, or wakes coroutines: on a plain thread it does not end meanwhile.
+ * On a P, which it cannot end under, nothing. The end is given what the beginning said. */
+void rn__foreign_enter(void);
+void rn__foreign_leave(void);
+
+static inline bool rn__foreign_begin(void)
+{
+    bool foreign = rn__proc() == NULL;
+
+    if (RN_UNLIKELY(foreign))
+        rn__foreign_enter();
+    return foreign;
+}
+
+static inline void rn__foreign_end(bool begun)
+{
+    if (RN_UNLIKELY(begun))
+        rn__foreign_leave();
+}
 
 /* Runs begun so far, the present one included: who has left something for another coroutine knows
  * by it that the other is gone. Any thread. */

@@ -248,16 +248,12 @@ static int dump_all(struct rn__runtime *rt, int fd, bool to_log)
 
 int rn_dump(int fd)
 {
-    bool foreign = rn__proc() == NULL;
-    struct rn__runtime *rt;
+    bool foreign = rn__foreign_begin();
+    struct rn__runtime *rt = atomic_load(&rn__runtime);
     int r;
 
-    if (foreign)
-        rn__foreign_begin();
-    rt = atomic_load(&rn__runtime);
     r = rt == NULL ? -EINVAL : dump_all(rt, fd, false);
-    if (foreign)
-        rn__foreign_end();
+    rn__foreign_end(foreign);
     return r;
 }
 

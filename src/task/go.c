@@ -276,12 +276,12 @@ void rn__lingering(int by)
     atomic_fetch_add(&rn__proc()->rt->lingering, (uint32_t)by);
 }
 
-void rn__foreign_begin(void)
+void rn__foreign_enter(void)
 {
     pthread_mutex_lock(&rn__foreign_lock);
 }
 
-void rn__foreign_end(void)
+void rn__foreign_leave(void)
 {
     pthread_mutex_unlock(&rn__foreign_lock);
 }

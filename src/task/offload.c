@@ -156,13 +156,13 @@ static void do_job(struct job *j)
         atomic_fetch_sub(&pool.borrowing, 1);
     /* Under the lock the runtime that the job is of does not end. One that has ended has taken its
      * coroutines with it. */
-    rn__foreign_begin();
+    rn__foreign_enter();
     j->result = result;
     if (j->life == life && rn__wait_claim(&j->wait, 0)) {
         rn__ready(j->wait.co);
         forget = NULL;
     }
-    rn__foreign_end();
+    rn__foreign_leave();
     drop(j);
     if (forget != NULL)
         forget(arg);
