@@ -22,6 +22,13 @@
 const struct rn__wait_kind rn__wait_send = {.name = "send", .interrupt = rn__wait_interrupt};
 const struct rn__wait_kind rn__wait_recv = {.name = "receive", .interrupt = rn__wait_interrupt};
 
+void rn__chan_forget(rn_chan *ch)
+{
+    rn__list_init(&ch->senders);
+    rn__list_init(&ch->receivers);
+    ch->run = rn__runs();
+}
+
 int rn_chan_new(size_t item_bytes, size_t capacity, rn_chan **ret)
 {
     size_t bytes;
@@ -39,8 +46,7 @@ int rn_chan_new(size_t item_bytes, size_t capacity, rn_chan **ret)
     ch->capacity = capacity;
     ch->refs = 1;
     ch->fd = -1;
-    rn__list_init(&ch->senders);
-    rn__list_init(&ch->receivers);
+    rn__chan_forget(ch);
     *ret = ch;
     return 0;
 }
@@ -55,6 +61,7 @@ void rn_chan_free(rn_chan *ch)
 {
     if (ch == NULL || atomic_fetch_sub(&ch->refs, 1) > 1)
         return;
+    rn__chan_lock(ch);
     RN_ASSERT(rn__list_empty(&ch->senders) && rn__list_empty(&ch->receivers));
     if (ch->fd >= 0)
         (void)rn__sys_close(ch->fd);
@@ -193,7 +200,7 @@ static __attribute__((noinline)) int transfer_from_outside(rn_chan *ch, void *it
     int r;
 
     rn__foreign_enter();
-    rn__spin_lock(&ch->lock);
+    rn__chan_lock(ch);
     r = try_once(ch, item, sending, NULL, &wake);
     rn__chan_unlock(ch);
     if (wake != NULL)
@@ -214,7 +221,7 @@ static inline __attribute__((always_inline)) int transfer(rn_chan *ch, void *ite
         r = transfer_from_outside(ch, item, sending);
         return !wait ? r : r == 1 ? 0 : r == 0 ? -EDEADLK : r;
     }
-    rn__spin_lock(&ch->lock);
+    rn__chan_lock(ch);
     r = try_once(ch, item, sending, p, &wake);
     if (r == 0 && wait) {
         r = queue_up(ch, sending ? &ch->senders : &ch->receivers, item,
@@ -256,7 +263,7 @@ size_t rn_chan_len(rn_chan *ch)
 {
     size_t n;
 
-    rn__spin_lock(&ch->lock);
+    rn__chan_lock(ch);
     n = ch->n;
     rn__chan_unlock(ch);
     return n;
@@ -284,7 +291,7 @@ int rn_chan_fd(rn_chan *ch)
 
     if (fd < 0)
         return fd;
-    rn__spin_lock(&ch->lock);
+    rn__chan_lock(ch);
     if (ch->fd < 0) {
         ch->fd = fd;
         fd = -1;
@@ -313,7 +320,7 @@ void rn_chan_close(rn_chan *ch)
     struct rn__list woken, *l;
 
     rn__list_init(&woken);
-    rn__spin_lock(&ch->lock);
+    rn__chan_lock(ch);
     ch->closed = true;
     claim_all(&ch->receivers, p, &woken);
     claim_all(&ch->senders, p, &woken);

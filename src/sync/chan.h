@@ -20,6 +20,7 @@ struct rn__chan_node {
 struct rn_chan {
     _Atomic uint32_t lock;
     _Atomic uint32_t refs;
+    uint64_t run;                       /* [L] which one waits here: rn__ended_runs then */
     size_t item_bytes;                  /* [C] */
     size_t capacity;                    /* [C] */
     bool closed;                        /* [L] */
@@ -38,6 +39,16 @@ int rn__chan_take(rn_chan *ch, void *item, struct rn__proc *p, struct rn__wait *
 
 /* Makes fd readable, or not: as it must be when the lock is released. */
 __attribute__((cold, noinline)) void rn__chan_ring(rn_chan *ch);
+
+/* Those that waited here when their run ended are gone, with the stacks that their nodes are on. */
+__attribute__((cold, noinline)) void rn__chan_forget(rn_chan *ch);
+
+static inline void rn__chan_lock(rn_chan *ch)
+{
+    rn__spin_lock(&ch->lock);
+    if (RN_UNLIKELY(ch->run != atomic_load_explicit(&rn__ended_runs, memory_order_relaxed)))
+        rn__chan_forget(ch);
+}
 
 static inline void rn__chan_unlock(rn_chan *ch)
 {

@@ -51,7 +51,7 @@ static void lock_all(rn_select_case *first)
 
     for (rn_select_case *c = first; c != NULL; c = place_of(c)->next) {
         if (c->chan != last)
-            rn__spin_lock(&c->chan->lock);
+            rn__chan_lock(c->chan);
         last = c->chan;
     }
 }

@@ -208,8 +208,10 @@ static inline void rn__foreign_end(bool begun)
         rn__foreign_leave();
 }
 
-/* Runs begun so far, the present one included: who has left something for another coroutine knows
- * by it that the other is gone. Any thread. */
+/* Runs that have ended so far: who has left something for another coroutine knows by it that the
+ * other is gone. Counted before their stacks are, with all threads of the run at rest, under what
+ * rn__foreign_begin takes. Any thread. */
+extern _Atomic uint64_t rn__ended_runs;
 RN__BESIDE uint64_t rn__runs(void);
 
 #endif

@@ -46,7 +46,7 @@ struct life {
 static struct life *started; /* rn_start's, [L] start_lock */
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool exists; /* a runtime is being built, runs, or is being undone */
-static _Atomic uint64_t runs;
+_Atomic uint64_t rn__ended_runs;
 
 /* ---- log ---- */
 
@@ -326,6 +326,7 @@ static void destroy(struct life *l)
 
     pthread_mutex_lock(&rn__foreign_lock);
     atomic_store(&rn__runtime, NULL);
+    atomic_fetch_add(&rn__ended_runs, 1);
     borrowed = rn__offload_end();
     pthread_mutex_unlock(&rn__foreign_lock);
     rn__follow_reset();
@@ -354,7 +355,6 @@ static int create(const rn_run_options *options, struct life **ret)
     (void)pthread_once(&once, watch_forks);
     if (atomic_exchange(&exists, true))
         return -EBUSY;
-    atomic_fetch_add(&runs, 1);
     set_log(o);
     if (o->alloc != NULL)
         rn__mem_set_hooks(&(struct rn__mem_hooks){.alloc = o->alloc->alloc,
@@ -397,7 +397,7 @@ fail:
 
 uint64_t rn__runs(void)
 {
-    return atomic_load(&runs);
+    return atomic_load(&rn__ended_runs);
 }
 
 /* ---- the end of a run ---- */

@@ -516,3 +516,71 @@ RN_CORO_TEST(nothing_is_lost_or_doubled_between_many_senders_and_selects)
             rn_chan_free(f.ch[i]);
     }
 }
+
+/* ---- a channel that outlives a run ---- */
+
+static rn_chan *kept;
+
+/* No cancel ends its wait: the run abandons it, and its stack goes. */
+static void never_comes_back(void *arg)
+{
+    int v = 1;
+
+    rn_shield_begin();
+    if (arg == NULL) {
+        (void)rn_chan_recv(kept, &v);
+    } else {
+        rn_select_case c = {.chan = kept, .item = &v, .op = RN_SELECT_SEND};
+
+        (void)rn_select(&c, 1, 0);
+    }
+}
+
+static int leave_waiters(void *arg)
+{
+    CHECK_OK(rn_go(never_comes_back, arg));
+    CHECK_OK(rn_go(never_comes_back, arg));
+    rn_yield();
+    return 0;
+}
+
+static int pass_through(void *arg)
+{
+    struct one to;
+    int v = 7;
+
+    (void)arg;
+    start_one(&to, kept, false, 0, 0);
+    CHECK_OK(rn_chan_send(kept, &v));
+    CHECK_OK(rn_waitgroup_wait(&to.done));
+    CHECK_EQ(to.value, 7);
+    CHECK_EQ(rn_chan_try_send(kept, &v), 0);
+    return 0;
+}
+
+static void ignore_log(void *arg, const char *line)
+{
+    (void)arg;
+    (void)line;
+}
+
+RN_TEST(waiters_that_a_run_abandons_are_gone_from_a_channel_that_outlives_it)
+{
+    rn_run_options o = {.procs = 1, .grace_ns = MS, .log = ignore_log};
+    int v = 5, sends = 1;
+
+    kept = make_chan(0);
+    CHECK_OK(rn_run(&o, leave_waiters, NULL));
+    CHECK_EQ(rn_chan_try_send(kept, &v), 0);
+    CHECK_OK(rn_run(&o, leave_waiters, &sends));
+    CHECK_OK(rn_run(&o, pass_through, NULL));
+    CHECK_OK(rn_run(&o, leave_waiters, NULL));
+    CHECK_OK(rn_run(&o, leave_waiters, NULL)); /* beside those that are gone */
+    rn_chan_close(kept);
+    CHECK_EQ(rn_chan_try_recv(kept, &v), -EPIPE);
+    CHECK_OK(rn_run(&o, leave_waiters, NULL));
+    rn_chan_free(kept);
+    kept = make_chan(0);
+    CHECK_OK(rn_run(&o, leave_waiters, NULL));
+    rn_chan_free(kept);
+}
