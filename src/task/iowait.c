@@ -90,15 +90,21 @@ int rn__iowait_open(int fd, unsigned how, struct rn__iowait **ret)
 
 static void attend_here(struct rn__proc *p, struct rn__msg *m);
 
+static void attend_on(struct rn__iowait *w, struct rn__proc *p)
+{
+    if (!atomic_exchange(&w->attending, true)) {
+        w->attend.fn = attend_here;
+        rn__post(p, &w->attend);
+    }
+}
+
 /* Makes home look at it again; any thread. */
 static void attend(struct rn__iowait *w)
 {
     struct rn__proc *home = home_of(w);
 
-    if (home != NULL && !atomic_exchange(&w->attending, true)) {
-        w->attend.fn = attend_here;
-        rn__post(home, &w->attend);
-    }
+    if (home != NULL)
+        attend_on(w, home);
 }
 
 static void end_rest(struct rn__iowait *w)
@@ -347,20 +353,24 @@ static void free_here(struct rn__iowait *w, struct rn__proc *p)
 static void attend_here(struct rn__proc *p, struct rn__msg *m)
 {
     struct rn__iowait *w = RN_CONTAINER(m, struct rn__iowait, attend);
+    struct rn__proc *home;
 
     (void)atomic_exchange(&w->attending, false); /* before looking: what comes now asks again */
     /* While the message was under way the slot may have moved to another P, ended, or begun another
      * life: a look too many does no harm. */
     if (!rn__iowait_in_use(w))
         return;
-    if (home_of(w) != p) {
+    home = home_of(w);
+    if (home != p && home != NULL) {
         attend(w);
         return;
     }
-    if (atomic_exchange(&w->fired, false)) {
+    if (atomic_exchange(&w->fired, false)) { /* without a home, too: rn__iowait_rest_again */
         w->rest(w);
         return;
     }
+    if (home == NULL)
+        return;
     for (int dir = 0; dir < 2; dir++)
         if (atomic_load(&w->state[dir]) >= RN__IO_REST && serve_waiter(w, p, dir) < 0)
             (void)kick(w, dir); /* it tries again by itself, and gets the error where it can */
@@ -614,7 +624,7 @@ void rn__iowait_rest_again(struct rn__iowait *w)
 
     atomic_store(&w->fired, true);
     if (rn__heap_set(&p->timers, &w->timer[RN__READ], p->now + REST_RETRY) < 0)
-        attend(w); /* no memory even for a timer: at the next look around */
+        attend_on(w, p); /* no memory even for a timer: at the next look around */
 }
 
 /* ---- cancel and close ---- */

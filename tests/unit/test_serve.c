@@ -8,10 +8,12 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/sys.h"
 #include "rntest_coro.h"
+#include "task/iowait.h"
 
 /* ---- serving ---- */
 
@@ -735,4 +737,42 @@ RN_TEST(at_the_end_of_a_run_a_served_connection_at_rest_gets_its_handler)
 {
     CHECK_OK(rn_run(&(rn_run_options){.procs = 2}, leave_a_served_one_at_rest, NULL));
     CHECK_EQ(ended_by, -ECANCELED);
+}
+
+/* ---- no memory for who rests ---- */
+
+static int rests;
+
+/* As where the handler is to start on another P, and has no stack. */
+static void want_memory(struct rn__iowait *w)
+{
+    if (rests++ > 0)
+        return;
+    rn__iowait_leave_home(w);
+    rn__mem_fail(1, 1); /* of the timer */
+    rn__iowait_rest_again(w);
+    CHECK_EQ(rn__mem_failures(), 1);
+    rn__mem_fail(0, 0);
+}
+
+static int rest_without_home(void *arg)
+{
+    struct rn__iowait *w;
+    int fds[2];
+
+    (void)arg;
+    CHECK_OK(pipe(fds));
+    CHECK_OK(rn__iowait_open(fds[0], RN__ADD_PLAIN, &w));
+    CHECK_OK(rn__iowait_rest(w, want_memory));
+    CHECK_EQ(write(fds[1], "x", 1), 1);
+    while (rests < 2)
+        rn_yield();
+    rn__iowait_close(w, false);
+    CHECK_OK(close(fds[1]));
+    return 0;
+}
+
+RN_TEST(who_rests_is_started_in_the_end_also_without_a_home_and_memory_for_a_timer)
+{
+    CHECK_OK(rn_run(&(rn_run_options){.procs = 1}, rest_without_home, NULL));
 }
