@@ -57,7 +57,7 @@ static void send_one(rn_chan *ch, int signo)
 {
     struct rn__wait *wake = NULL;
 
-    rn__spin_lock(&ch->lock);
+    rn__chan_lock(ch);
     (void)rn__chan_put(ch, &signo, rn__proc(), &wake);
     rn__chan_unlock(ch);
     if (wake != NULL)

@@ -2,6 +2,7 @@
  * test_chan.c - channels and select
  */
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 
 #include "base/mem.h"
@@ -558,6 +559,24 @@ static int pass_through(void *arg)
     return 0;
 }
 
+/* The kept one comes first, or last: it finds no room there. */
+static int send_by_signal(void *arg)
+{
+    rn_chan *ch = make_chan(1);
+    int signo = 0;
+
+    (void)arg;
+    CHECK_OK(rn_signal_notify(kept, SIGUSR1));
+    CHECK_OK(rn_signal_notify(ch, SIGUSR1));
+    CHECK_OK(raise(SIGUSR1));
+    CHECK_OK(rn_chan_recv(ch, &signo));
+    CHECK_EQ(signo, SIGUSR1);
+    rn_signal_stop(kept);
+    rn_signal_stop(ch);
+    rn_chan_free(ch);
+    return 0;
+}
+
 static void ignore_log(void *arg, const char *line)
 {
     (void)arg;
@@ -574,6 +593,8 @@ RN_TEST(waiters_that_a_run_abandons_are_gone_from_a_channel_that_outlives_it)
     CHECK_EQ(rn_chan_try_send(kept, &v), 0);
     CHECK_OK(rn_run(&o, leave_waiters, &sends));
     CHECK_OK(rn_run(&o, pass_through, NULL));
+    CHECK_OK(rn_run(&o, leave_waiters, NULL));
+    CHECK_OK(rn_run(&o, send_by_signal, NULL));
     CHECK_OK(rn_run(&o, leave_waiters, NULL));
     CHECK_OK(rn_run(&o, leave_waiters, NULL)); /* beside those that are gone */
     rn_chan_close(kept);
