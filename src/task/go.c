@@ -122,17 +122,24 @@ static void post_start(struct rn__coro *co, struct rn__proc *to)
     rn__post(to, &co->msg);
 }
 
-/* From a plain thread; the lock keeps the runtime in being. */
-static int go_foreign(const struct rn__spawn *how, void (*fn)(void *), void *arg)
+/* P `number` of 1..n, if there is one. */
+static struct rn__proc *proc_at(struct rn__runtime *rt, int number)
+{
+    return number < 1 || number > rt->n_procs ? NULL : rt->procs[number - 1];
+}
+
+/* From a plain thread; the lock keeps the runtime in being, hence `number`, of the P it is to start
+ * on, instead of that P; 0: how->proc, or any. */
+static int go_foreign(const struct rn__spawn *how, int number, void (*fn)(void *), void *arg)
 {
     struct rn__runtime *rt;
     struct rn__coro *co;
-    struct rn__proc *to;
+    struct rn__proc *to = how->proc;
     int r = -EINVAL, size_class;
 
     pthread_mutex_lock(&rn__foreign_lock);
     rt = atomic_load(&rn__runtime);
-    if (rt == NULL)
+    if (rt == NULL || (number != 0 && (to = proc_at(rt, number)) == NULL))
         goto out;
     r = -ECANCELED;
     if (atomic_load(&rt->ending))
@@ -145,8 +152,8 @@ static int go_foreign(const struct rn__spawn *how, void (*fn)(void *), void *arg
         goto out;
     prepare(co, how, fn, arg);
     set_id(co, ++foreign_id * RN__MAX_PROCS + RN__MAX_PROCS - 1);
-    to = how->proc != NULL ? how->proc
-                           : rt->procs[atomic_fetch_add(&rt->next_proc, 1) % (unsigned)rt->n_procs];
+    if (to == NULL)
+        to = rt->procs[atomic_fetch_add(&rt->next_proc, 1) % (unsigned)rt->n_procs];
     atomic_fetch_add(&rt->foreign_spawned, 1);
     post_start(co, to);
     r = 0;
@@ -163,7 +170,7 @@ int rn__go(const struct rn__spawn *how, void (*fn)(void *), void *arg)
     int r, size_class;
 
     if (RN_UNLIKELY(p == NULL))
-        return go_foreign(how, fn, arg);
+        return go_foreign(how, 0, fn, arg);
     rt = p->rt;
     if (RN_UNLIKELY(atomic_load_explicit(&rt->ending, memory_order_relaxed)) && !how->late)
         return -ECANCELED;
@@ -200,20 +207,17 @@ int rn_go(void (*fn)(void *arg), void *arg)
 int rn_go_with(const rn_go_options *options, void (*fn)(void *arg), void *arg)
 {
     struct rn__spawn how = {.site = __builtin_return_address(0)};
-    struct rn__runtime *rt;
+    struct rn__proc *p = rn__proc();
 
     if (options == NULL)
         return rn__go(&how, fn, arg);
     how.name = options->name;
     how.stack_bytes = options->stack_bytes;
-    if (options->proc != 0) {
-        /* Only for its table of Ps, which stands as long as the caller may use the runtime. */
-        rt = atomic_load(&rn__runtime);
-        if (rt == NULL || options->proc < 0 || options->proc > rt->n_procs)
-            return -EINVAL;
-        how.proc = rt->procs[options->proc - 1];
-        how.pinned = true;
-    }
+    how.pinned = options->proc != 0;
+    if (p == NULL)
+        return go_foreign(&how, options->proc, fn, arg);
+    if (options->proc != 0 && (how.proc = proc_at(p->rt, options->proc)) == NULL)
+        return -EINVAL;
     return rn__go(&how, fn, arg);
 }
 
@@ -373,9 +377,12 @@ void rn__pause(rn_time span_ns)
 
 int rn_procs(void)
 {
+    bool foreign = rn__foreign_begin();
     struct rn__runtime *rt = atomic_load(&rn__runtime);
+    int n = rt == NULL ? 0 : rt->n_procs;
 
-    return rt == NULL ? 0 : rt->n_procs;
+    rn__foreign_end(foreign);
+    return n;
 }
 
 int rn_proc_id(void)

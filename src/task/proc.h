@@ -140,7 +140,6 @@ struct rn__runtime {
     rn_time began; /* [C] */
     uint64_t seed;
     const struct rn__poller_ops *poller;
-    char poller_why[128];  /* [C] rn_poller's answer */
     struct rn__coro *main; /* rn_run's first coroutine: not cancelled with the others */
     _Atomic uint64_t foreign_spawned;
     _Atomic uint32_t lingering; /* closes that go on without a coroutine */

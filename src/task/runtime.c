@@ -48,6 +48,9 @@ static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool exists; /* a runtime is being built, runs, or is being undone */
 _Atomic uint64_t rn__ended_runs;
 
+/* rn_poller's answer. Not in the runtime: a plain thread may still read it when that has ended. */
+static char poller_why[128];
+
 /* ---- log ---- */
 
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -142,23 +145,21 @@ static int choose_poller(struct rn__runtime *rt, const char *name)
     rt->poller = asked;
     r = asked->may_be_refused ? rn__poller_try(asked) : 0;
     if (r == 0) {
-        (void)snprintf(rt->poller_why, sizeof rt->poller_why, "%s: %s", asked->name, why);
+        (void)snprintf(poller_why, sizeof poller_why, "%s: %s", asked->name, why);
         return 0;
     }
     if (r == -ENOMEM || r == -EMFILE || r == -ENFILE)
         return r; /* another would fare no better */
     rt->poller = rn__poller_by_name(NULL);
-    (void)snprintf(rt->poller_why, sizeof rt->poller_why, "%s: %s: %s, %s", rt->poller->name,
-                   asked->name, rn_error_name(r), rn_strerror(r));
-    rn__log("poller %s", rt->poller_why);
+    (void)snprintf(poller_why, sizeof poller_why, "%s: %s: %s, %s", rt->poller->name, asked->name,
+                   rn_error_name(r), rn_strerror(r));
+    rn__log("poller %s", poller_why);
     return 0;
 }
 
 const char *rn_poller(void)
 {
-    struct rn__runtime *rt = atomic_load(&rn__runtime);
-
-    return rt == NULL ? "" : rt->poller_why;
+    return atomic_load(&rn__runtime) == NULL ? "" : poller_why;
 }
 
 static int read_options(struct rn__runtime *rt, const rn_run_options *o)

@@ -1,6 +1,7 @@
 /*
  * test_steal.c - new coroutines: who runs them, and where their stacks go
  */
+#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/prctl.h>
 
@@ -169,4 +170,39 @@ RN_CORO_TEST(stacks_that_end_on_another_p_come_back_with_their_pages)
         CHECK_OK(rn_waitgroup_wait(&done));
     }
     CHECK(calls_of("madvise") < 2000);
+}
+
+/* ---- by a plain thread, while runs end ---- */
+
+static atomic_bool enough;
+
+static void *start_from_outside(void *arg)
+{
+    (void)arg;
+    while (!atomic_load(&enough)) {
+        (void)rn_go_with(&(rn_go_options){.proc = 2}, run_one, NULL);
+        (void)rn_go(run_one, NULL);
+        CHECK(rn_procs() <= 2 && rn_poller() != NULL);
+    }
+    return NULL;
+}
+
+static int return_at_once(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+RN_TEST_TIMEOUT(a_plain_thread_names_a_p_while_the_run_ends, 60)
+{
+    pthread_t threads[2];
+    int times = rntest_sanitized() ? 20 : 50;
+
+    for (int i = 0; i < 2; i++)
+        CHECK_OK(pthread_create(&threads[i], NULL, start_from_outside, NULL));
+    for (int i = 0; i < times; i++)
+        CHECK_OK(rn_run(&(rn_run_options){.procs = 2}, return_at_once, NULL));
+    atomic_store(&enough, true);
+    for (int i = 0; i < 2; i++)
+        CHECK_OK(pthread_join(threads[i], NULL));
 }
