@@ -39,9 +39,10 @@ int rn_chan_new(size_t item_bytes, size_t capacity, rn_chan **ret)
     if (__builtin_mul_overflow(item_bytes, capacity, &bytes) ||
         __builtin_add_overflow(bytes, sizeof *ch, &bytes))
         return -ENOMEM;
-    ch = rn__calloc(1, bytes);
+    ch = rn__malloc_lasting(bytes); /* it may outlive the run, or have been before it */
     if (ch == NULL)
         return -ENOMEM;
+    memset(ch, 0, bytes);
     ch->item_bytes = item_bytes;
     ch->capacity = capacity;
     ch->refs = 1;
@@ -65,7 +66,7 @@ void rn_chan_free(rn_chan *ch)
     RN_ASSERT(rn__list_empty(&ch->senders) && rn__list_empty(&ch->receivers));
     if (ch->fd >= 0)
         (void)rn__sys_close(ch->fd);
-    rn__free(ch);
+    rn__free_lasting(ch);
 }
 
 /* The first in the queue that still waits, claimed; NULL: none. */

@@ -605,3 +605,55 @@ RN_TEST(waiters_that_a_run_abandons_are_gone_from_a_channel_that_outlives_it)
     CHECK_OK(rn_run(&o, leave_waiters, NULL));
     rn_chan_free(kept);
 }
+
+/* Memory functions that know their own: what they did not give they must not get. */
+static const uint64_t magic = 0x72756e6e656c0001;
+
+static void *give_marked(void *arg, size_t bytes)
+{
+    uint64_t *at = malloc(bytes + 16);
+
+    (void)arg;
+    if (at == NULL)
+        return NULL;
+    *at = magic;
+    return at + 2;
+}
+
+static void take_marked(void *arg, void *ptr)
+{
+    uint64_t *at = (uint64_t *)ptr - 2;
+
+    (void)arg;
+    CHECK(*at == magic);
+    free(at);
+}
+
+static void *change_marked(void *arg, void *ptr, size_t bytes)
+{
+    uint64_t *at;
+
+    if (ptr == NULL)
+        return give_marked(arg, bytes);
+    at = (uint64_t *)ptr - 2;
+    CHECK(*at == magic);
+    at = realloc(at, bytes + 16);
+    return at == NULL ? NULL : at + 2;
+}
+
+static int free_and_make(void *arg)
+{
+    (void)arg;
+    rn_chan_free(kept);
+    kept = make_chan(4);
+    return 0;
+}
+
+RN_TEST(a_channel_is_freed_as_it_was_allocated_before_a_run_or_in_it)
+{
+    rn_alloc own = {.alloc = give_marked, .realloc = change_marked, .free = take_marked};
+
+    kept = make_chan(4);
+    CHECK_OK(rn_run(&(rn_run_options){.procs = 1, .alloc = &own}, free_and_make, NULL));
+    rn_chan_free(kept); /* libc's free would not take what is not its own */
+}
