@@ -320,6 +320,19 @@ static int start_threads(struct rn__runtime *rt, int from)
     return 0;
 }
 
+/* Plain threads that look at the runtime, or for one, allocate and free under the lock. */
+static void set_hooks(const rn_alloc *a)
+{
+    struct rn__mem_hooks hooks;
+
+    if (a != NULL)
+        hooks = (struct rn__mem_hooks){
+            .alloc = a->alloc, .realloc = a->realloc, .free = a->free, .arg = a->arg};
+    pthread_mutex_lock(&rn__foreign_lock);
+    rn__mem_set_hooks(a == NULL ? NULL : &hooks);
+    pthread_mutex_unlock(&rn__foreign_lock);
+}
+
 static void destroy(struct life *l)
 {
     struct rn__runtime *rt = &l->rt;
@@ -340,7 +353,7 @@ static void destroy(struct life *l)
     rn__free(rt->procs);
     unset_process(l);
     rn__free(l);
-    rn__mem_set_hooks(NULL);
+    set_hooks(NULL);
     atomic_store(&exists, false);
 }
 
@@ -357,14 +370,10 @@ static int create(const rn_run_options *options, struct life **ret)
     if (atomic_exchange(&exists, true))
         return -EBUSY;
     set_log(o);
-    if (o->alloc != NULL)
-        rn__mem_set_hooks(&(struct rn__mem_hooks){.alloc = o->alloc->alloc,
-                                                  .realloc = o->alloc->realloc,
-                                                  .free = o->alloc->free,
-                                                  .arg = o->alloc->arg});
+    set_hooks(o->alloc);
     l = rn__calloc(1, sizeof *l);
     if (l == NULL) {
-        rn__mem_set_hooks(NULL);
+        set_hooks(NULL);
         atomic_store(&exists, false);
         return -ENOMEM;
     }

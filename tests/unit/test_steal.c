@@ -178,11 +178,15 @@ static atomic_bool enough;
 
 static void *start_from_outside(void *arg)
 {
+    rn_stats *s;
+
     (void)arg;
     while (!atomic_load(&enough)) {
         (void)rn_go_with(&(rn_go_options){.proc = 2}, run_one, NULL);
         (void)rn_go(run_one, NULL);
         CHECK(rn_procs() <= 2 && rn_poller() != NULL);
+        CHECK_OK(rn_stats_get(&s)); /* which allocates */
+        rn_stats_free(s);
     }
     return NULL;
 }
