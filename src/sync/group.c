@@ -174,8 +174,10 @@ int rn_group_wait(rn_group *group, rn_time deadline)
         rn_group_cancel(group);
         (void)wait_for_members(g, &wait_end, 0);
     }
+    rn__spin_lock(&g->lock); /* somebody may be about to cancel it */
     result = g->result;
     g->result = 0;
     g->cancelled = false;
+    rn__spin_unlock(&g->lock);
     return r < 0 ? r : result;
 }

@@ -586,3 +586,37 @@ RN_TEST(a_wake_from_a_plain_thread_may_be_what_ends_the_run)
         CHECK_EQ(pthread_join(thread, NULL), 0);
     }
 }
+
+/* ---- a group that is cancelled from outside ---- */
+
+static rn_group cancelled_often = RN_GROUP_INIT;
+static atomic_bool cancelled_enough;
+
+static void *cancel_often(void *arg)
+{
+    (void)arg;
+    while (!atomic_load(&cancelled_enough))
+        rn_group_cancel(&cancelled_often);
+    return NULL;
+}
+
+static int end_well(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+RN_CORO_TEST(a_plain_thread_cancels_a_group_while_the_wait_for_it_returns)
+{
+    pthread_t t;
+
+    CHECK_OK(pthread_create(&t, NULL, cancel_often, NULL));
+    for (int i = 0; i < 20000; i++) {
+        int r = rn_group_go(&cancelled_often, end_well, NULL);
+
+        CHECK(r == 0 || r == -ECANCELED);
+        CHECK_OK(rn_group_wait(&cancelled_often, 0));
+    }
+    atomic_store(&cancelled_enough, true);
+    CHECK_OK(pthread_join(t, NULL));
+}
