@@ -283,6 +283,13 @@ static int handle(struct rn__exchange *x, size_t head_len)
     return 0;
 }
 
+/* All that is there are empty lines, which may stand before a request (RFC 9112 2.2): some clients
+ * send one behind a body, and then perhaps nothing. */
+static bool is_empty_lines(const struct rn__exchange *x)
+{
+    return x->r.head.empty_lines * 2U == x->in.len - x->start;
+}
+
 /* Parses and answers what is in the buffer. 1: all of it, 0: more is needed, -1: close. */
 static int serve_input(struct rn__exchange *x)
 {
@@ -290,8 +297,14 @@ static int serve_input(struct rn__exchange *x)
         ssize_t n = rn__http_parse(&x->r.head, x->in.buf + x->start, x->in.len - x->start,
                                    &x->server->limits);
 
-        if (n == RN__HTTP_INCOMPLETE)
+        if (n == RN__HTTP_INCOMPLETE && !is_empty_lines(x))
             return 0;
+        if (n == RN__HTTP_INCOMPLETE) { /* the next one is yet to begin */
+            x->start = x->in.len;
+            x->timed = false;
+            rn__request_begin(&x->r);
+            break;
+        }
         if (n < 0) {
             refuse(x, x->r.head.status, x->r.head.reason);
             return -1;

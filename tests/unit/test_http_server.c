@@ -546,6 +546,26 @@ RN_CORO_TEST(a_slow_head_is_answered_408_and_an_idle_connection_closed)
     end_site(s);
 }
 
+/* RFC 9112 2.2: it may be behind the last body, of a client that has nothing more to ask. */
+RN_CORO_TEST(an_empty_line_between_requests_starts_no_clock)
+{
+    rn_http_server_options o = {.head_ns = 400 * MS};
+    struct site *s = new_site(&o, answer_by_path, NULL);
+
+    say(s, "\r\n" GET("/x") "\r\n");
+    hear(s, "this is /x\n");
+    rn_sleep(500 * MS);
+    say(s, "\r");
+    rn_yield();
+    say(s, "\n");
+    rn_sleep(500 * MS);
+    say(s, GET("/y"));
+    CHECK_HAS(hear(s, "this is /y\n"), " 200 ");
+    say(s, "\r\n\r\n\r\n");
+    CHECK_HAS(hear(s, NULL), " 400 ");
+    end_site(s);
+}
+
 struct far_conn {
     rn_conn *conn;
     rn_http_server *server;
