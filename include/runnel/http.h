@@ -516,6 +516,17 @@ RN_API int rn_http_files_new(const char *dir, const rn_http_files_options *optio
                              rn_http_files **ret);
 
 /*
+ * rn_http_files_reopen - serve another directory from now on, or what its name leads to now
+ *   files  that serve; requests may be under way
+ *   dir    as for rn_http_files_new
+ * Files that are being sent are sent to their end; within a second all are those of the new one.
+ * Returns 0; the errors of open(2) and dup3(2) as rn_http_files_new has them, and what was served
+ * is served on.
+ * Effects: none; any thread. Source: src/http/static.c
+ */
+RN_API int rn_http_files_reopen(rn_http_files *files, const char *dir);
+
+/*
  * rn_http_files_free - stop serving files
  *   files  the owner's, once; no request is in it any more. NULL is allowed
  * Effects: none. Source: src/http/static.c

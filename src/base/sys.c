@@ -613,6 +613,9 @@ int rn__sys_openat2(int dir, const char *path, int flags, unsigned long long res
 int rn__sys_pipe2(int fds[2], int flags)
 { SIMPLE(pipe2, pipe2(fds, flags)); }
 
+int rn__sys_dup3(int fd, int to, int flags)
+{ SIMPLE(dup3, dup3(fd, to, flags)); }
+
 int rn__sys_memfd_create(const char *name, unsigned flags)
 { SIMPLE(memfd_create, memfd_create(name, flags)); }
 

@@ -85,6 +85,7 @@
     X(prctl, 1, 0)                                                                                 \
     X(rt_tgsigqueueinfo, 1, 0)                                                                     \
     X(pipe2, 1, 0)                                                                                 \
+    X(dup3, 1, 0)                                                                                  \
     X(posix_spawn, 1, 0) /* clone and execve, as libc makes them */                                \
     X(pidfd_open, 1, 0)                                                                            \
     X(pidfd_send_signal, 1, 0)                                                                     \
@@ -232,6 +233,7 @@ int rn__sys_sched_getaffinity(size_t bytes, void *mask);
 int rn__sys_prlimit(int resource, const void *set, void *get);
 int rn__sys_prctl(int option, unsigned long arg);
 int rn__sys_pipe2(int fds[2], int flags);
+int rn__sys_dup3(int fd, int to, int flags);
 int rn__sys_memfd_create(const char *name, unsigned flags);
 /* posix_spawnp; actions and attributes as there. *ret: the process. */
 int rn__sys_posix_spawn(const char *file, const posix_spawn_file_actions_t *actions,

@@ -126,6 +126,20 @@ int rn_http_files_new(const char *dir, const rn_http_files_options *options, rn_
     return 0;
 }
 
+/* The root's descriptor keeps its number, so whoever looks just then, on any thread, sees either
+ * directory; and what is remembered is looked up again by it within a second, as ever. */
+int rn_http_files_reopen(rn_http_files *files, const char *dir)
+{
+    struct rn__files_policy anew = {.resolve = files->policy.resolve};
+    int r = open_root(&anew, dir);
+
+    if (r < 0)
+        return r;
+    r = rn__sys_dup3(anew.root, files->policy.root, O_CLOEXEC);
+    (void)rn__sys_close(anew.root);
+    return r < 0 ? r : 0;
+}
+
 void rn_http_files_free(rn_http_files *files)
 {
     if (files == NULL)

@@ -194,6 +194,7 @@ const struct fault_errnos fault_errnos[RN__SYS_COUNT] = {
     ROW(rt_tgsigqueueinfo, MAN(EAGAIN, EINVAL, EPERM, ESRCH), PASS(NONE), NEVER(NONE)),
     /* Without one a copy reads and writes. */
     ROW(pipe2, MAN(EFAULT, EINVAL, EMFILE, ENFILE, ENOPKG), PASS(ALL), NEVER(NONE)),
+    ROW(dup3, MAN(EBADF, EBUSY, EINTR, EINVAL, EMFILE), PASS(NONE), NEVER(NONE)),
     ROW(posix_spawn,
         MAN(EAGAIN, EINVAL, ENOMEM, ENOSYS, E2BIG, EACCES, EFAULT, EIO, EISDIR, ELIBBAD, ELOOP,
             EMFILE, ENAMETOOLONG, ENFILE, ENOENT, ENOEXEC, ENOTDIR, EPERM, ETXTBSY),

@@ -124,6 +124,41 @@ RN_CORO_TEST(a_file_that_was_just_sent_is_not_probed_again)
     free(s);
 }
 
+/* For who has exchanged it, or a link that it is: a file that is being sent is sent to its end. */
+RN_CORO_TEST(another_directory_takes_the_place_of_one_that_is_served)
+{
+    static const char get[] = "GET /small.txt HTTP/1.1\r\nHost: x\r\n\r\n";
+    struct site *s = calloc(1, sizeof *s);
+    char sub[64];
+    rn_http_files *files;
+    int fds;
+
+    make_site();
+    put_file("sub/small.txt", "of the other", 1);
+    snprintf(sub, sizeof sub, "%s/sub", dir);
+    CHECK_OK(rn_http_files_new(dir, NULL, &files));
+    open_site(s, NULL, rn_http_files_handler, files);
+    CHECK_HAS(ask(s, get), "\r\n\r\n01234567890123456789");
+    fds = rntest_count_fds();
+    CHECK_EQ(rn_http_files_reopen(files, "/tmp/rntest-none"), -ENOENT);
+    CHECK_EQ(rn_http_files_reopen(files, "/etc/passwd"), -ENOTDIR);
+    CHECK_OK(rn__sys_fail("openat2", EACCES, 1, 1)); /* it may not be read */
+    CHECK_EQ(rn_http_files_reopen(files, sub), -EACCES);
+    CHECK_OK(rn__sys_fail("dup3", EBUSY, 1, 1));
+    CHECK_EQ(rn_http_files_reopen(files, sub), -EBUSY);
+    CHECK_OK(rn_sleep(RN_SECOND)); /* what is remembered is good for so long */
+    CHECK_HAS(ask(s, get), "\r\n\r\n01234567890123456789");
+    CHECK_OK(rn_http_files_reopen(files, sub));
+    CHECK_EQ(rntest_count_fds(), fds);
+    CHECK_OK(rn_sleep(RN_SECOND + 10 * MS));
+    CHECK_HAS(ask(s, get), "\r\n\r\nof the other");
+    CHECK_HAS(ask(s, "GET /large.bin HTTP/1.1\r\nHost: x\r\n\r\n"), " 404 ");
+    close_site(s);
+    rn_http_files_free(files);
+    remove_site();
+    free(s);
+}
+
 /* ---- conditions and parts: RFC 9110 13 and 14; the rules alone are in test_http_range.c ---- */
 
 static const struct {

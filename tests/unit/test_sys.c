@@ -86,6 +86,7 @@ static int one = 1;
     X(prctl, rn__sys_prctl(-1, 0))                                                                 \
     X(rt_tgsigqueueinfo, rn__sys_rt_tgsigqueueinfo(0, 0, NULL))                                    \
     X(pipe2, rn__sys_pipe2(room_fds, 0))                                                           \
+    X(dup3, rn__sys_dup3(-1, 0, 0))                                                                \
     X(posix_spawn, rn__sys_posix_spawn("", NULL, NULL, NULL, NULL, &room_pid))                     \
     X(pidfd_open, rn__sys_pidfd_open(0))                                                           \
     X(pidfd_send_signal, rn__sys_pidfd_send_signal(-1, 0))                                         \
