@@ -35,7 +35,7 @@ struct access_log {
     size_t front_len, back_len; /* front: [L] */
     uint64_t lost;              /* [L] lines */
     pthread_mutex_t lock;
-    rn_chan *wake; /* SIGUSR1, or 0: the front is half full */
+    rn_chan *wake; /* SIGUSR1, SIGHUP, or 0: the front is half full */
     rn_waitgroup writer;
     int error; /* of the last write, told once */
 };
@@ -296,7 +296,7 @@ static void write_on(void *arg)
         if (r == 0)
             r = one.result;
         flush(log);
-        if (r == 0 && signo == SIGUSR1) {
+        if (r == 0 && signo != 0) {
             int e = rn_offload(reopen, log, NULL);
 
             if (e < 0)
@@ -310,7 +310,6 @@ int access_log_open(const char *path, bool json, struct access_log **ret)
 {
     struct access_log *log = calloc(1, sizeof *log);
     int fd = open_file(path);
-    sigset_t usr1;
 
     if (log != NULL) {
         log->front = malloc(BUFFER);
@@ -327,10 +326,6 @@ int access_log_open(const char *path, bool json, struct access_log **ret)
         free(log);
         return fd < 0 ? fd : -ENOMEM;
     }
-    /* Those that come before access_log_begin wait, rather than end the process. */
-    sigemptyset(&usr1);
-    sigaddset(&usr1, SIGUSR1);
-    pthread_sigmask(SIG_BLOCK, &usr1, NULL);
     log->path = path;
     log->json = json;
     log->fd = fd;
@@ -345,6 +340,8 @@ int access_log_begin(struct access_log *log)
 
     if (r == 0)
         r = rn_signal_notify(log->wake, SIGUSR1);
+    if (r == 0)
+        r = rn_signal_notify(log->wake, SIGHUP);
     if (r == 0) {
         rn_waitgroup_add(&log->writer, 1);
         r = rn_go_with(&(rn_go_options){.name = "access log"}, write_on, log);

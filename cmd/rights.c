@@ -136,6 +136,23 @@ static int allow_beside(int rules, uint64_t handled, const char *path, uint64_t 
     return allow(rules, handled, folder, access);
 }
 
+/* Where DIR is a link, what it leads to may be exchanged (SIGHUP) for what is beside that; but not
+ * where all there is would be beside it. */
+static int allow_exchange(int rules, uint64_t handled, const char *dir)
+{
+    char name[PATH_MAX], target[PATH_MAX];
+    size_t len = strlen(dir);
+    struct stat st;
+
+    while (len > 1 && dir[len - 1] == '/')
+        len--;
+    (void)snprintf(name, sizeof name, "%.*s", (int)len, dir);
+    if (lstat(name, &st) < 0 || !S_ISLNK(st.st_mode) || realpath(name, target) == NULL ||
+        strrchr(target, '/') == target)
+        return 0;
+    return allow_beside(rules, handled, target, READ);
+}
+
 static int fill_rules(int rules, uint64_t handled, const char *dir, const char *mime)
 {
     static const struct {
@@ -158,6 +175,8 @@ static int fill_rules(int rules, uint64_t handled, const char *dir, const char *
     };
     int r = allow(rules, handled, dir, READ);
 
+    if (r == 0)
+        r = allow_exchange(rules, handled, dir);
     if (r == 0 && mime != NULL && *mime != '\0')
         r = allow(rules, handled, mime, READ);
     for (size_t i = 0; r == 0 && i < sizeof system / sizeof *system; i++)

@@ -8,6 +8,8 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +42,8 @@ struct serve {
     struct access_log *log;
     rn_http_files *files;
     rn_http_server *server;
+    rn_chan *hangups;       /* SIGHUP */
+    rn_waitgroup reopening; /* who listens to it */
     rn_waitgroup running;
     int result;
 };
@@ -66,7 +70,7 @@ static const char help[] =
     "  -h, --help            this text\n"
     "\n"
     "Ctrl-C, or SIGTERM, stops accepting, lets requests under way end, and exits with 0; a second\n"
-    "one ends at once.\n";
+    "one ends at once. SIGHUP looks DIR up anew, for who has exchanged it, or a link that it is.\n";
 
 /* NULL where the address has no name in the file system. */
 static const char *path_of(const char *address)
@@ -136,6 +140,65 @@ static void announce(const struct serve *s, int i)
                 "      curl -o /dev/null -w '%%{speed_download} B/s\\n' http://%s/big.bin\n"
                 "      or open http://%s/ in a browser. Ctrl-C drains and ends.\n",
                 at, at, at);
+}
+
+/* ---- DIR, exchanged ---- */
+
+/* Until somebody listens to them they wait; and where nobody does (SIGUSR1 without a log) or at the
+ * end, they end nothing, as what other servers are told by them is no end. */
+static void prepare_signals(void)
+{
+    sigset_t set;
+
+    cmd_block_signals();
+    (void)signal(SIGHUP, SIG_IGN);
+    (void)signal(SIGUSR1, SIG_IGN);
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+static void reopen_on(void *arg)
+{
+    struct serve *s = arg;
+    int signo;
+
+    while (rn_chan_recv(s->hangups, &signo) == 0) {
+        int r = rn_http_files_reopen(s->files, s->dir);
+
+        if (r < 0)
+            cmd_error("cannot serve %s anew: %s", s->dir, rn_strerror(r));
+        else
+            fprintf(stderr, "runnel: serving %s anew\n", s->dir);
+    }
+    rn_waitgroup_done(&s->reopening);
+}
+
+static int begin_reopening(struct serve *s)
+{
+    int r = rn_chan_new(sizeof(int), 4, &s->hangups);
+
+    if (r == 0)
+        r = rn_signal_notify(s->hangups, SIGHUP);
+    if (r < 0)
+        return r;
+    rn_waitgroup_add(&s->reopening, 1);
+    r = rn_go_with(&(rn_go_options){.name = "hangups"}, reopen_on, s);
+    if (r < 0)
+        rn_waitgroup_done(&s->reopening);
+    return r;
+}
+
+static void end_reopening(struct serve *s)
+{
+    if (s->hangups == NULL)
+        return;
+    rn_signal_stop(s->hangups);
+    rn_chan_close(s->hangups);
+    while (rn_waitgroup_wait(&s->reopening) < 0)
+        rn_yield();
+    rn_chan_free(s->hangups);
 }
 
 /* ---- the sockets ---- */
@@ -281,6 +344,8 @@ static int prepare(struct serve *s)
         r = cmd_admin_begin(s->admin_socket, s->admin_public, &s->admin);
     if (r == 0 && s->log != NULL)
         r = access_log_begin(s->log);
+    if (r == 0)
+        r = begin_reopening(s);
     return r == 0 ? cmd_on_signal(stop, s) : r;
 }
 
@@ -302,6 +367,7 @@ static int run(void *arg)
     while (rn_waitgroup_wait(&s->running) < 0)
         rn_yield();
     cmd_end_signals();
+    end_reopening(s);
     for (int i = 0; i < s->n_listeners; i++)
         rn_listener_close(s->listeners[i]);
     access_log_end(s->log);
@@ -401,6 +467,6 @@ int cmd_serve(int argc, char **argv)
         return CMD_USAGE;
     }
     s.dir = argv[optind];
-    cmd_block_signals();
+    prepare_signals();
     return serve(&s);
 }

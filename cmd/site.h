@@ -84,7 +84,7 @@ bool site_option(struct site *s, int c, char *arg);
  * this. 0 or -errno, with a message. */
 int access_log_open(const char *path, bool json, struct access_log **ret);
 
-/* Begins to write, and to listen to SIGUSR1: in a coroutine. */
+/* Begins to write, and to listen to SIGUSR1 and SIGHUP: in a coroutine. */
 int access_log_begin(struct access_log *log);
 
 /* For rn_http_server_options.done. */

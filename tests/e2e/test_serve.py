@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 
-from e2e import (Admin, GET, LIMIT, RUNNEL, SANITIZED, Serve, Skip, libc, main, read_all, read_exactly, read_head,
+from e2e import (Admin, GET, LIMIT, Program, RUNNEL, SANITIZED, Serve, Skip, libc, main, read_all, read_exactly, read_head,
                  read_response, until)
 
 POLLERS = ("epoll", "poll", "select", "io_uring")
@@ -205,6 +205,51 @@ def test_a_log_that_was_moved_is_opened_anew():
             both = open(path, encoding="ascii").read() + open(path + ".1", encoding="ascii").read()
             assert all(n in both for n in ("/style.css", "/data.json", "/empty.txt"))
             assert s.end() == 0
+
+
+def test_signals_that_tell_other_servers_something_end_nothing():
+    with Serve() as s:
+        for signo in (signal.SIGUSR1, signal.SIGHUP):
+            s.send(signo)
+        until(lambda: "anew" in s.stderr(), "no word of it")
+        assert ask(s, "/")[0] == 200 and s.end() == 0
+
+
+def test_a_hangup_looks_the_directory_up_anew():
+    """As deployments exchange a link; where there is a sandbox, it lets what stands beside the old one in."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        current, log = os.path.join(folder, "current"), os.path.join(folder, "log")
+
+        def exchange(to):
+            os.symlink(to, current + ".new")
+            os.rename(current + ".new", current)
+
+        for n in ("1", "2"):
+            os.makedirs(os.path.join(folder, "releases", n))
+            with open(os.path.join(folder, "releases", n, "version"), "w", encoding="ascii") as f:
+                f.write(n)
+        big = b"0123456789" * 3_000_000
+        with open(os.path.join(folder, "releases", "1", "big"), "wb") as f:
+            f.write(big)
+        exchange("releases/1")
+        more = () if SANITIZED else ("--seccomp=kill",)
+        with Program(RUNNEL, "serve", "--listen", "127.0.0.1:PORT", "--access-log", log, *more, current + "/") as s:
+            assert ask(s, "/version")[2] == b"1"
+            with s.connect(room=64 << 10) as busy:
+                busy.sendall(GET % b"big")
+                head = read_head(busy)
+                exchange("releases/2")
+                os.rename(log, log + ".1")
+                s.send(signal.SIGHUP)
+                until(lambda: ask(s, "/version")[2] == b"2", "still the old one")
+                assert b" 200 " in head and read_exactly(busy, len(big)) == big
+            until(lambda: os.path.exists(log), "no new log")
+            assert ask(s, "/big")[0] == 404
+            exchange("nowhere")
+            s.send(signal.SIGHUP)
+            until(lambda: "cannot serve " in s.stderr(), "no word of it")
+            assert ask(s, "/version")[2] == b"2" and s.end() == 0, s.stderr()
 
 
 def test_a_log_that_cannot_be_written_is_told_and_serving_goes_on():
