@@ -7,6 +7,8 @@
  *
  *      HIT --a second later--> LOOK, by what is in memory --found, the same--> HIT
  *                                 '--would wait for the disk--> LOOK, on a thread of the pool --'
+ *
+ * Of those who would wait for the disk for the same name one has a thread; the others wait for him.
  */
 #include "http/files.h"
 
@@ -14,6 +16,7 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include <runnel/sync.h>
 #include <runnel/task.h>
 
 #define MOST 512U /* entries for each P */
@@ -111,6 +114,75 @@ static void shed(struct rn__files *f, const struct rn__file *but, rn_time now)
     }
 }
 
+/* One who looks on a thread for what nothing is known of, and those who wait for him. */
+struct rn__flight {
+    struct rn__flight *next;     /* same bucket */
+    const struct rn__look *look; /* his */
+    uint32_t hash;
+    int users, result;
+    rn_waitgroup landed;
+};
+
+static struct rn__flight **flights_of(struct rn__files *f, uint32_t hash)
+{
+    return &f->flights[hash % RN_COUNT_OF(f->flights)];
+}
+
+static void put_flight(struct rn__flight *flight)
+{
+    if (--flight->users == 0)
+        rn__free(flight);
+}
+
+/* Without memory each looks for himself. */
+static struct rn__flight *take_off(struct rn__files *f, const struct rn__look *k)
+{
+    struct rn__flight *flight = rn__calloc(1, sizeof *flight), **first;
+
+    if (flight == NULL)
+        return NULL;
+    flight->look = k;
+    flight->hash = hash_of(k->name, k->coding);
+    flight->users = 1;
+    rn_waitgroup_add(&flight->landed, 1);
+    first = flights_of(f, flight->hash);
+    flight->next = *first;
+    *first = flight;
+    return flight;
+}
+
+/* What was found is in the cache. */
+static void land(struct rn__files *f, struct rn__flight *flight, int result)
+{
+    struct rn__flight **at = flights_of(f, flight->hash);
+
+    while (*at != flight)
+        at = &(*at)->next;
+    *at = flight->next;
+    flight->result = result;
+    rn_waitgroup_done(&flight->landed);
+    put_flight(flight);
+}
+
+/* True: somebody else has looked for it, and that is the result. */
+static bool follow(struct rn__files *f, const struct rn__look *k, int *result)
+{
+    uint32_t hash = hash_of(k->name, k->coding);
+    struct rn__flight *flight = *flights_of(f, hash);
+    bool landed;
+
+    while (flight != NULL && (flight->hash != hash || flight->look->coding != k->coding ||
+                              strcmp(flight->look->name, k->name) != 0))
+        flight = flight->next;
+    if (flight == NULL)
+        return false;
+    flight->users++;
+    landed = rn_waitgroup_wait(&flight->landed) == 0; /* else this coroutine was cancelled */
+    *result = flight->result;
+    put_flight(flight);
+    return landed;
+}
+
 static int look_on_thread(void *look)
 {
     struct rn__look *k = look;
@@ -119,9 +191,12 @@ static int look_on_thread(void *look)
     return 0;
 }
 
+#define FOUND_BY_OTHER 1 /* and is in the cache */
+
 /* By what is in memory, else by a thread that may wait for the disk, where there is one. Without a
  * descriptor left, those that are only kept make room. */
-static int look(struct rn__files *f, struct rn__look *k, struct rn__file *old, rn_time now)
+static int look(struct rn__files *f, struct rn__look *k, struct rn__file *old, rn_time now,
+                struct rn__flight **own)
 {
     for (;;) {
         int r = rn__look(k, false);
@@ -130,6 +205,10 @@ static int look(struct rn__files *f, struct rn__look *k, struct rn__file *old, r
         if (r == -EAGAIN) {
             if (old != NULL)
                 old->checked = now; /* one looks; meanwhile it is good enough for the others */
+            else if (*own == NULL && follow(f, k, &r))
+                return r < 0 ? r : FOUND_BY_OTHER;
+            else if (*own == NULL)
+                *own = take_off(f, k);
             if (rn_offload(look_on_thread, k, NULL) < 0)
                 (void)look_on_thread(k);
             r = k->result;
@@ -147,20 +226,14 @@ static bool is_passing(int error)
     return error == -EMFILE || error == -ENFILE || error == -ENOMEM;
 }
 
-/* It may park. Meanwhile the old entry may be evicted, and others may look for the same: each of
- * them comes by an entry, and the cache keeps the last. */
-static int look_up(struct rn__files *f, struct rn__look *k, struct rn__file *old, rn_time now,
-                   struct rn__file **ret)
+/* The result of a look into the cache. */
+static int take_in(struct rn__files *f, struct rn__look *k, struct rn__file *old, int r,
+                   rn_time now, struct rn__file **ret)
 {
-    struct rn__file *e = old, *kept;
-    int r;
+    struct rn__file *e = old, *kept = find(f, k->name, k->coding);
 
-    if (old != NULL)
-        old->users++;
-    r = look(f, k, old, now);
     if (old != NULL && is_passing(r))
         r = 0; /* what was known, for another second */
-    kept = find(f, k->name, k->coding);
     if (r < 0 || k->found != NULL) {
         if (old != NULL)
             rn__files_put(old);
@@ -178,6 +251,33 @@ static int look_up(struct rn__files *f, struct rn__look *k, struct rn__file *old
     e->checked = now;
     *ret = e;
     return 0;
+}
+
+/* It may park. Meanwhile the old entry may be evicted, and others may look for the same by what is
+ * in memory: each of them comes by an entry, and the cache keeps the last. */
+static int look_up(struct rn__files *f, struct rn__look *k, struct rn__file *old, rn_time now,
+                   struct rn__file **ret)
+{
+    struct rn__flight *own = NULL;
+    struct rn__file *found = NULL;
+    int r;
+
+    if (old != NULL)
+        old->users++;
+    do { /* again where it was evicted before this coroutine had its turn */
+        r = look(f, k, old, now, &own);
+        if (r == FOUND_BY_OTHER)
+            found = find(f, k->name, k->coding);
+    } while (r == FOUND_BY_OTHER && found == NULL);
+    if (r == FOUND_BY_OTHER) {
+        found->users++;
+        *ret = found;
+        return 0;
+    }
+    r = take_in(f, k, old, r, now, ret);
+    if (own != NULL)
+        land(f, own, r);
+    return r;
 }
 
 int rn__files_get(struct rn__files *f, const char *name, unsigned coding, rn_time now,

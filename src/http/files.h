@@ -62,6 +62,7 @@ struct rn__files {
     size_t kept;         /* bytes */
     struct rn__list lru; /* newest last */
     struct rn__file *buckets[256];
+    struct rn__flight *flights[64]; /* who waits for the disk, for what nothing is known of */
 };
 
 void rn__files_init(struct rn__files *f, const struct rn__files_policy *policy);

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 
+#include "base/mem.h"
 #include "base/sys.h"
 #include "calls.h"
 #include "http/files.h"
@@ -221,6 +222,17 @@ RN_CORO_TEST(where_no_thread_can_be_had_the_p_waits)
     close_folder();
 }
 
+RN_CORO_TEST(without_memory_to_tell_others_each_looks_for_himself)
+{
+    open_folder(1);
+    CHECK_OK(rn__sys_fail("openat2", EAGAIN, 1, 1));
+    rn__mem_fail(1, 1);
+    expect("f0", "small", 1);
+    CHECK_EQ(rn__mem_failures(), 1);
+    rn__mem_fail(0, 0);
+    close_folder();
+}
+
 /* ---- while another thread looks ---- */
 
 static atomic_bool may_go_on;
@@ -290,6 +302,85 @@ static int others_go_on(void *arg)
 RN_TEST(others_are_served_while_a_thread_waits_for_the_disk)
 {
     CHECK_OK(on_one_thread(others_go_on));
+}
+
+static int get_nothing(void *now)
+{
+    struct rn__file *f;
+
+    CHECK_EQ(rn__files_get(&files, "none", 0, *(rn_time *)now, &f), -ENOENT);
+    return 0;
+}
+
+/* Many come at once for a file that nobody had asked for yet, as when its link was published. */
+static int one_looks_for_all(void *arg)
+{
+    int (*const what[])(void *) = {get_f0, get_nothing};
+    rn_time now = 1;
+    uint64_t jobs;
+
+    (void)arg;
+    open_folder(1);
+    for (int i = 0; i < 2; i++) {
+        rn_group g = RN_GROUP_INIT;
+
+        begin_looks(&g, &now, 0);
+        CHECK_OK(rn__sys_fail("openat2", EAGAIN, 1, 100)); /* none of it is in memory */
+        jobs = calls_elsewhere(RN__SYS_openat2);
+        for (int n = 0; n < 100; n++)
+            CHECK_OK(rn_group_go(&g, what[i], &now));
+        for (int n = 0; n < 300 && rn__sys_hits() < 100; n++)
+            rn_yield();
+        CHECK_EQ(rn__sys_hits(), 100);
+        rn__sys_clear();
+        end_looks(&g);
+        CHECK_EQ(calls_elsewhere(RN__SYS_openat2) - jobs, 1);
+    }
+    CHECK_EQ(files.n, 1);
+    for (size_t i = 0; i < RN_COUNT_OF(files.flights); i++)
+        CHECK(files.flights[i] == NULL);
+    close_folder();
+    return 0;
+}
+
+RN_TEST(of_many_who_would_wait_for_the_disk_one_has_a_thread)
+{
+    CHECK_OK(on_one_thread(one_looks_for_all));
+}
+
+static int get_f0_in_vain(void *now)
+{
+    expect("f0", "small", *(rn_time *)now); /* though it is cancelled */
+    return -ECANCELED;
+}
+
+/* Who is cancelled while he waits for another looks for himself, on his P. */
+static int one_is_cancelled(void *arg)
+{
+    rn_group g = RN_GROUP_INIT, cancelled = RN_GROUP_INIT;
+    rn_time now = 1;
+
+    (void)arg;
+    open_folder(1);
+    begin_looks(&g, &now, 1);
+    CHECK_OK(rn__sys_fail("openat2", EAGAIN, 1, 1));
+    CHECK_OK(rn_group_go(&cancelled, get_f0_in_vain, &now));
+    rn_yield();
+    CHECK_EQ(rn__sys_hits(), 1);
+    rn__sys_clear();
+    rn_group_cancel(&cancelled);
+    CHECK_EQ(rn_group_wait(&cancelled, 0), -ECANCELED);
+    end_looks(&g);
+    CHECK_EQ(files.n, 1);
+    for (size_t i = 0; i < RN_COUNT_OF(files.flights); i++)
+        CHECK(files.flights[i] == NULL);
+    close_folder();
+    return 0;
+}
+
+RN_TEST(who_is_cancelled_while_another_looks_looks_for_himself)
+{
+    CHECK_OK(on_one_thread(one_is_cancelled));
 }
 
 /* Of many who come for a file whose second is over one looks. */
