@@ -80,10 +80,12 @@ bool rn__files_is_hidden(const struct rn__files_policy *policy, const char *name
     return false;
 }
 
-/* ELOOP and EXDEV: a link out of the root. */
+/* ELOOP and EXDEV: a link out of the root. ENAMETOOLONG: no file can have such a name. */
 int rn__files_translate(int e)
 {
-    return e == -EXDEV || e == -ELOOP || e == -ENOTDIR || e == -ENXIO ? -ENOENT : e;
+    return e == -EXDEV || e == -ELOOP || e == -ENOTDIR || e == -ENXIO || e == -ENAMETOOLONG
+               ? -ENOENT
+               : e;
 }
 
 static int stat_regular(int fd, struct stat *st)

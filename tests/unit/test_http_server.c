@@ -408,7 +408,7 @@ RN_CORO_TEST(an_error_takes_back_what_was_not_sent_and_else_ends_the_connection)
 {
     struct site *s = new_site(NULL, fail_late, NULL);
 
-    CHECK_HAS(ask(s, LAST("/early")), "HTTP/1.1 418 ");
+    CHECK_HAS(ask(s, LAST("/early")), "HTTP/1.1 418 I'm a teapot\r\n");
     CHECK_HAS(s->answer, "&lt;no&gt; &amp; &quot;never&quot;");
     CHECK_HAS(s->answer, "X-Keep: 1\r\n");
     CHECK_HAS_NO(s->answer, "ETag");
