@@ -22,35 +22,69 @@
 
 /* ---- another user ---- */
 
-static int find_user(const char *name, struct passwd **ret)
+struct who {
+    const char *name; /* NULL: a number that no name is known for, as in containers */
+    uid_t uid;
+    gid_t gid;
+};
+
+static bool is_id(const char *text, unsigned *ret)
 {
     char *end;
-    unsigned long uid = strtoul(name, &end, 10);
+    unsigned long id = strtoul(text, &end, 10);
 
-    *ret = getpwnam(name);
-    if (*ret == NULL && *name != '\0' && *end == '\0' && uid < UINT_MAX)
-        *ret = getpwuid((uid_t)uid);
-    return *ret == NULL ? -ENOENT : 0;
+    *ret = (unsigned)id;
+    return *text >= '0' && *text <= '9' && *end == '\0' && id < UINT_MAX;
 }
 
-static int become(const struct passwd *user, const char *group)
+/* A number alone says nothing of the group, unless it has a name. */
+static int find_user(const char *text, const char *group, struct who *ret)
 {
-    struct group *g = group == NULL ? NULL : getgrnam(group);
-    gid_t gid = g == NULL ? user->pw_gid : g->gr_gid;
+    struct passwd *found = getpwnam(text);
+    unsigned uid;
+    bool is_number = found == NULL && is_id(text, &uid);
 
-    if (group != NULL && g == NULL) {
-        cmd_error("--user: there is no group \"%s\"", group);
+    if (is_number)
+        found = getpwuid(uid);
+    if (found != NULL) {
+        *ret = (struct who){.name = found->pw_name, .uid = found->pw_uid, .gid = found->pw_gid};
+    } else if (is_number && group != NULL) {
+        *ret = (struct who){.uid = uid};
+    } else {
+        cmd_error("--user: there is no user \"%s\"%s", text,
+                  is_number ? "; a number without a name wants a group, too" : "");
         return -ENOENT;
     }
-    /* A group that was named is the only one; else those that the user is in. */
-    if ((group != NULL ? setgroups(1, &gid) : initgroups(user->pw_name, gid)) < 0 ||
-        setresgid(gid, gid, gid) < 0 || setresuid(user->pw_uid, user->pw_uid, user->pw_uid) < 0) {
+    return 0;
+}
+
+static int find_group(const char *text, gid_t *ret)
+{
+    struct group *found = getgrnam(text);
+    unsigned gid;
+
+    if (found == NULL && !is_id(text, &gid)) {
+        cmd_error("--user: there is no group \"%s\"", text);
+        return -ENOENT;
+    }
+    *ret = found == NULL ? gid : found->gr_gid;
+    return 0;
+}
+
+/* A group that was named is the only one; else those that the user is in. */
+static int become(const struct who *who, bool one_group)
+{
+    uid_t uid = who->uid;
+    gid_t gid = who->gid;
+
+    if ((one_group ? setgroups(1, &gid) : initgroups(who->name, gid)) < 0 ||
+        setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0) {
         int e = errno;
 
-        cmd_error("cannot become %s: %s", user->pw_name, rn_strerror(e));
+        cmd_error("cannot become user %u: %s", (unsigned)uid, rn_strerror(e));
         return -e;
     }
-    if (user->pw_uid != 0 && setuid(0) == 0) {
+    if (uid != 0 && setuid(0) == 0) {
         cmd_error("--user: there is a way back to root");
         return -EPERM;
     }
@@ -59,20 +93,20 @@ static int become(const struct passwd *user, const char *group)
 
 int rights_become(const char *user)
 {
-    char *name = strdup(user), *colon;
-    struct passwd *found;
+    char *name = strdup(user), *group;
+    struct who who;
     int r;
 
     if (name == NULL)
         return -ENOMEM;
-    colon = strchr(name, ':');
-    if (colon != NULL)
-        *colon = '\0';
-    r = find_user(name, &found);
-    if (r < 0)
-        cmd_error("--user: there is no user \"%s\"", name);
-    else
-        r = become(found, colon == NULL ? NULL : colon + 1);
+    group = strchr(name, ':');
+    if (group != NULL)
+        *group++ = '\0';
+    r = find_user(name, group, &who);
+    if (r == 0 && group != NULL)
+        r = find_group(group, &who.gid);
+    if (r == 0)
+        r = become(&who, group != NULL);
     free(name);
     return r;
 }
@@ -195,7 +229,7 @@ int rights_confine(const char *dir, const struct site *s, const char *const *soc
         return 0;
     rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0);
     r = rules < 0 ? -errno : fill_rules(rules, attr.handled_access_fs, dir, s->files.mime_file);
-    if (r == 0)
+    if (r == 0 && s->log_path != NULL && strcmp(s->log_path, "-") != 0)
         r = allow_beside(rules, attr.handled_access_fs, s->log_path, KEEP_LOG);
     for (int i = 0; r == 0 && i < n; i++)
         r = allow_beside(rules, attr.handled_access_fs, sockets[i], LANDLOCK_ACCESS_FS_REMOVE_FILE);
