@@ -221,9 +221,12 @@ void access_log_done(const rn_http_done *done, void *arg)
 
 /* ---- the file ---- */
 
+/* "-" is standard output, which stays what it is. */
 static int open_file(const char *path)
 {
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+    int fd = strcmp(path, "-") == 0
+                 ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0)
+                 : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
 
     return fd < 0 ? -errno : fd;
 }

@@ -30,7 +30,7 @@ const char site_help[] =
     "\n"
     "Log and time:\n"
     "      --access-log FILE      a line for each request; SIGUSR1 and SIGHUP open FILE\n"
-    "                             anew\n"
+    "                             anew; -: to standard output\n"
     "      --log-format HOW       combined (the default) or json\n"
     "      --idle SECONDS         a connection may say nothing for so long (75); 0: no limit\n"
     "      --head SECONDS         from a request's first byte to the end of its head (10)\n"

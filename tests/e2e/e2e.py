@@ -45,7 +45,7 @@ class Skip(Exception):
 class Program:
     """A program that listens on `port`; it should end with status 0, and its stderr is kept."""
 
-    def __init__(self, *argv, limit=None, **env):
+    def __init__(self, *argv, limit=None, stdout=None, **env):
         def prepare():
             die_with_us()
             if limit:
@@ -54,7 +54,7 @@ class Program:
         self.port = free_port()
         self.err = tempfile.TemporaryFile()
         self.process = subprocess.Popen([str(a).replace("PORT", str(self.port)) for a in argv],
-                                        stdin=subprocess.DEVNULL, stderr=self.err,
+                                        stdin=subprocess.DEVNULL, stdout=stdout, stderr=self.err,
                                         env=dict(os.environ, **env), preexec_fn=prepare)
         for _ in range(1000):
             if self.process.poll() is not None:

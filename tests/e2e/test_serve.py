@@ -53,6 +53,7 @@ def test_wrong_options_are_told_and_exit_with_2():
                            check=False)
         assert p.returncode == 2 and p.stderr, (option, p.returncode, p.stderr)
     for options in (("--user", "nobody-of-this-name"), ("--user", "root:nobody-of-this-name"),
+                    ("--user", "54321"), ("--user", "54321x:54322"), ("--user", "54321:"),
                     ("--access-log", "/none/log"), ("--mime", "/none")):
         p = subprocess.run([RUNNEL, "serve", "--listen", "127.0.0.1:0", *options, "."], timeout=20,
                            capture_output=True, text=True, check=False)
@@ -252,6 +253,19 @@ def test_a_hangup_looks_the_directory_up_anew():
             assert ask(s, "/version")[2] == b"2" and s.end() == 0, s.stderr()
 
 
+def test_a_log_goes_to_standard_output():
+    with tempfile.TemporaryFile() as out:
+        with Serve("--access-log", "-", stdout=out) as s:
+            ask(s, "/style.css")
+            s.send(signal.SIGUSR1)
+            until(lambda: os.fstat(out.fileno()).st_size > 0, "nothing")
+            ask(s, "/data.json")
+            assert s.end() == 0 and "cannot" not in s.stderr(), s.stderr()
+        out.seek(0)
+        lines = out.read().splitlines()
+        assert [b"/style.css" in lines[0], b"/data.json" in lines[1]] == [True] * 2, lines
+
+
 def test_a_log_that_cannot_be_written_is_told_and_serving_goes_on():
     with Serve("--access-log", "/dev/full", "--no-sandbox") as s:
         ask(s, "/")
@@ -341,6 +355,10 @@ def test_it_becomes_another_user_with_all_its_threads():
             os.chmod(secret, 0o600)
             assert ask(s, "/secret.txt")[0] == 403
             assert s.end() == 0
+    with Serve("--user", "54321:54322", "--procs", "1") as s:   # as in a container, nobody's name
+        for one in statuses(s):
+            assert one["Uid"].split() == ["54321"] * 4 and one["Gid"].split() == ["54322"] * 4, one
+            assert one["Groups"].split() == ["54322"]
 
 
 def test_what_fails_once_its_sockets_are_open_leaves_none_behind():
