@@ -313,6 +313,20 @@ static int give_up_rights(struct serve *s)
 
 /* ---- serving ---- */
 
+/* With --header. */
+static void answer(rn_http_response *w, rn_http_request *r, void *arg)
+{
+    const struct serve *s = arg;
+    int e = 0;
+
+    for (int i = 0; e == 0 && i < s->site.n_headers; i++)
+        e = rn_http_add_header(w, s->site.headers[i].name, s->site.headers[i].value);
+    if (e < 0)
+        (void)rn_http_error(w, 503, rn_strerror(e));
+    else
+        rn_http_files_handler(w, r, s->files);
+}
+
 static void on_done(const rn_http_done *done, void *arg)
 {
     struct serve *s = arg;
@@ -333,8 +347,10 @@ static int prepare(struct serve *s)
         s->options.done = on_done;
         s->options.done_arg = s;
     }
-    if (r == 0)
+    if (r == 0 && s->site.n_headers == 0)
         r = rn_http_server_new(&s->options, rn_http_files_handler, s->files, &s->server);
+    else if (r == 0)
+        r = rn_http_server_new(&s->options, answer, s, &s->server);
     if (r < 0) {
         cmd_error("cannot serve %s: %s", s->dir, rn_strerror(r));
         return r;

@@ -3,8 +3,11 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "site.h"
+
+#define HEADERS_MOST 8192 /* of --header; the library takes 12 KiB */
 
 const char site_help[] =
     "\n"
@@ -24,6 +27,9 @@ const char site_help[] =
     "                             a file below DIR for answers of that status, 400 to 599, or * "
     "for\n"
     "                             all others; may be given again\n"
+    "      --header 'NAME: VALUE'\n"
+    "                             a field of each answer to a request that could be read; may be\n"
+    "                             given again\n"
     "      --mime FILE            types by extension (default: /etc/mime.types)\n"
     "      --dotfiles             serve also what begins with a dot (.well-known always is)\n"
     "      --no-links             follow no symbolic links (default: those that stay in DIR)\n"
@@ -71,7 +77,7 @@ static bool is_value(const char *value)
     for (const char *at = value; *at != '\0'; at++)
         if ((unsigned char)*at < 0x20 || *at == 0x7f)
             return false;
-    return *value != '\0' && strlen(value) <= 200;
+    return *value != '\0';
 }
 
 static bool add_rule(struct site *s, char *text)
@@ -80,7 +86,7 @@ static bool add_rule(struct site *s, char *text)
 
     if (!count_one("--cache-control", s->files.n_cache_rules))
         return false;
-    if (equals == NULL || equals == text || !is_value(equals + 1)) {
+    if (equals == NULL || equals == text || !is_value(equals + 1) || strlen(equals + 1) > 200) {
         cmd_error("--cache-control wants PATTERN=VALUE, not \"%s\"", text);
         return false;
     }
@@ -107,6 +113,48 @@ static bool add_page(struct site *s, char *text)
     s->pages[s->files.n_error_pages++] = (rn_http_error_page){.status = (int)status,
                                                               .name = equals + 1};
     s->files.error_pages = s->pages;
+    return true;
+}
+
+/* Those that say how long and of what kind an answer is, which version it has, and where it ends. */
+static bool is_our_own(const char *name)
+{
+    static const char *const names[] = {"Accept-Ranges", "Allow",    "Cache-Control",
+                                        "Connection",    "Date",     "ETag",
+                                        "Last-Modified", "Location", "Transfer-Encoding"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcasecmp(name, names[i]) == 0)
+            return true;
+    return strncasecmp(name, "Content-", 8) == 0 &&
+           strcasecmp(name, "Content-Security-Policy") != 0 &&
+           strcasecmp(name, "Content-Security-Policy-Report-Only") != 0;
+}
+
+static bool add_header(struct site *s, char *text)
+{
+    static const char token[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "!#$%&'*+-.^_`|~";
+    size_t len = strspn(text, token);
+    char *value = text + len + 1;
+
+    if (!count_one("--header", (size_t)s->n_headers))
+        return false;
+    if (len == 0 || text[len] != ':' || !is_value(value += strspn(value, " "))) {
+        cmd_error("--header wants \"NAME: VALUE\", not \"%s\"", text);
+        return false;
+    }
+    text[len] = '\0';
+    if (is_our_own(text)) {
+        cmd_error("--header: %s is the server's to say", text);
+        return false;
+    }
+    s->headers_len += len + strlen(value);
+    if (s->headers_len > HEADERS_MOST) {
+        cmd_error("--header may be given %d bytes in all", HEADERS_MOST);
+        return false;
+    }
+    s->headers[s->n_headers++] = (struct site_header){text, value};
     return true;
 }
 
@@ -160,6 +208,8 @@ bool site_option(struct site *s, int c, char *arg)
         return add_rule(s, arg);
     case SITE_ERROR_PAGE:
         return add_page(s, arg);
+    case SITE_HEADER:
+        return add_header(s, arg);
     case SITE_ACCESS_LOG:
         s->log_path = arg;
         return true;

@@ -15,6 +15,10 @@ struct access_log;
 
 enum seccomp_mode { SECCOMP_OFF, SECCOMP_REFUSE, SECCOMP_LOG, SECCOMP_KILL };
 
+struct site_header {
+    const char *name, *value;
+};
+
 struct site {
     rn_http_files_options files;
     rn_http_server_options *server; /* its time limits */
@@ -22,6 +26,9 @@ struct site {
     int n_index;
     rn_http_cache_rule rules[SITE_MOST];
     rn_http_error_page pages[SITE_MOST];
+    struct site_header headers[SITE_MOST]; /* of each answer */
+    int n_headers;
+    size_t headers_len;
     const char *log_path;
     bool log_json;
     const char *user;
@@ -41,6 +48,7 @@ enum {
     SITE_MIME,
     SITE_CACHE_CONTROL,
     SITE_ERROR_PAGE,
+    SITE_HEADER,
     SITE_ACCESS_LOG,
     SITE_LOG_FORMAT,
     SITE_IDLE,
@@ -62,6 +70,7 @@ enum {
     {"mime", required_argument, NULL, SITE_MIME},                                                  \
     {"cache-control", required_argument, NULL, SITE_CACHE_CONTROL},                                \
     {"error-page", required_argument, NULL, SITE_ERROR_PAGE},                                      \
+    {"header", required_argument, NULL, SITE_HEADER},                                              \
     {"access-log", required_argument, NULL, SITE_ACCESS_LOG},                                      \
     {"log-format", required_argument, NULL, SITE_LOG_FORMAT},                                      \
     {"idle", required_argument, NULL, SITE_IDLE},                                                  \

@@ -48,7 +48,8 @@ def statuses(s):
 def test_wrong_options_are_told_and_exit_with_2():
     for option in ("--index=a/b", "--index=", "--cache-control=x", "--cache-control=x=a\nb",
                    "--error-page=404", "--error-page=200=x", "--error-page=404=/etc/passwd",
-                   "--log-format=xml", "--idle=-1", "--head=soon", "--drain=1s", "--seccomp=maybe"):
+                   "--header=x", "--header=: x", "--header=a b: c", "--header=X:", "--header=X: a\rb",
+                   "--header=Content-Length: 1", "--header=X: " + "x" * 9000, "--header=etag: 1", "--log-format=xml", "--idle=-1", "--head=soon", "--drain=1s", "--seccomp=maybe"):
         p = subprocess.run([RUNNEL, "serve", option, "."], capture_output=True, text=True, timeout=20,
                            check=False)
         assert p.returncode == 2 and p.stderr, (option, p.returncode, p.stderr)
@@ -129,6 +130,22 @@ def test_options_reach_the_files():
         names = json.loads(ask(s, "/noindex/", "Accept: application/json")[2])
         assert [(n["name"], n["type"], n["size"]) for n in names] == [("x.txt", "file", 1)]
         assert b'<a href="./x.txt">x.txt</a>' in ask(s, "/noindex/")[2]
+
+
+def test_answers_have_the_header_fields_that_are_asked_for():
+    policy = "default-src 'self'; " + "img-src https://images.example.org; " * 50  # longer than most
+    with Serve("--header", "Access-Control-Allow-Origin: *", "--header", "Server:none", "--header", "Link: </a>",
+               "--header", "Link: </b>", "--header", f"Content-Security-Policy: {policy}") as s:
+        for path, status, fields in (("/", 200, ()), ("/", 304, ("If-None-Match: *",)), ("/none", 404, ()),
+                                     ("/big.bin", 206, ("Range: bytes=0-1",)), ("/sub", 301, ()),
+                                     ("/big.bin", 206, ("Range: bytes=0-1, 3-4",))):
+            head = s.talk(b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s\r\n" % (
+                path.encode(), b"".join(f.encode() + b"\r\n" for f in fields))).split(b"\r\n\r\n")[0].decode()
+            assert head.startswith(f"HTTP/1.1 {status} "), head
+            for line in ("Access-Control-Allow-Origin: *", "Server: none", "Link: </a>", "Link: </b>",
+                         f"Content-Security-Policy: {policy}".rstrip()):
+                assert head.count(f"\r\n{line}") == 1, (line, head)
+            assert head.count("\r\nServer: ") == 1 and head.count("\r\nContent-Type: ") <= 1, head
 
 
 # ---- the log ----
