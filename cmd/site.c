@@ -27,6 +27,7 @@ const char site_help[] =
     "                             a file below DIR for answers of that status, 400 to 599, or * "
     "for\n"
     "                             all others; may be given again\n"
+    "      --fallback NAME        a file below DIR that is sent in place of what is not there\n"
     "      --header 'NAME: VALUE'\n"
     "                             a field of each answer to a request that could be read; may be\n"
     "                             given again\n"
@@ -158,6 +159,16 @@ static bool add_header(struct site *s, char *text)
     return true;
 }
 
+static bool set_fallback(struct site *s, const char *name)
+{
+    if (*name == '\0' || *name == '/' || strlen(name) > 1000) {
+        cmd_error("--fallback wants a name below DIR, not \"%s\"", name);
+        return false;
+    }
+    s->files.fallback = name;
+    return true;
+}
+
 static bool set_seconds(const char *option, const char *text, rn_time none, rn_time *ret)
 {
     long n;
@@ -208,6 +219,8 @@ bool site_option(struct site *s, int c, char *arg)
         return add_rule(s, arg);
     case SITE_ERROR_PAGE:
         return add_page(s, arg);
+    case SITE_FALLBACK:
+        return set_fallback(s, arg);
     case SITE_HEADER:
         return add_header(s, arg);
     case SITE_ACCESS_LOG:

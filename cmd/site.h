@@ -48,6 +48,7 @@ enum {
     SITE_MIME,
     SITE_CACHE_CONTROL,
     SITE_ERROR_PAGE,
+    SITE_FALLBACK,
     SITE_HEADER,
     SITE_ACCESS_LOG,
     SITE_LOG_FORMAT,
@@ -70,6 +71,7 @@ enum {
     {"mime", required_argument, NULL, SITE_MIME},                                                  \
     {"cache-control", required_argument, NULL, SITE_CACHE_CONTROL},                                \
     {"error-page", required_argument, NULL, SITE_ERROR_PAGE},                                      \
+    {"fallback", required_argument, NULL, SITE_FALLBACK},                                          \
     {"header", required_argument, NULL, SITE_HEADER},                                              \
     {"access-log", required_argument, NULL, SITE_ACCESS_LOG},                                      \
     {"log-format", required_argument, NULL, SITE_LOG_FORMAT},                                      \

@@ -496,7 +496,10 @@ typedef struct rn_http_files_options {
     size_t n_cache_rules;                  /* how many there are */
     const rn_http_error_page *error_pages; /* of several for a status the first */
     size_t n_error_pages;                  /* how many there are */
-    uint64_t reserved[4];                  /* zero */
+    const char *fallback; /* a file below the directory that is sent, with 200, in place of what is
+                               * not there: the page of an application that shows its own addresses.
+                               * NULL: none */
+    uint64_t reserved[4]; /* zero */
 } rn_http_files_options;
 
 /* All zero, in C and in C++. */

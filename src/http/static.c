@@ -54,6 +54,8 @@ static int check_options(const rn_http_files_options *o)
     for (const char *const *name = o->index; name != NULL && *name != NULL; name++)
         if (!is_name(*name) || strchr(*name, '/') != NULL || strlen(*name) > INDEX_LONGEST)
             return -EINVAL;
+    if (o->fallback != NULL && !is_name(o->fallback))
+        return -EINVAL;
     for (size_t i = 0; i < o->n_cache_rules; i++)
         if (o->cache_rules[i].pattern == NULL || o->cache_rules[i].value == NULL ||
             strlen(o->cache_rules[i].value) > RN__FILE_RULE ||
@@ -441,17 +443,16 @@ static int make_listing(void *arg)
     return rn__listing_make(j->policy, j->name, j->json, &j->text, &j->len);
 }
 
-static void answer_listing(struct rn__exchange *x, rn_http_files *files, const char *name)
+/* 0, or why it cannot be had: nothing has been said yet. */
+static int answer_listing(struct rn__exchange *x, rn_http_files *files, const char *name)
 {
     struct listing_job j = {
         .policy = &files->policy, .name = name, .json = rn__http_likes_json(&x->r.head)};
     rn_http_response *w = &x->w;
     int r = rn_offload(make_listing, &j, NULL);
 
-    if (r < 0) {
-        answer_error(x, files, r);
-        return;
-    }
+    if (r < 0)
+        return r;
     (void)rn_http_set_header(w, "Content-Type",
                              j.json ? "application/json" : "text/html; charset=utf-8");
     (void)rn_http_set_header(w, "Vary", "Accept");
@@ -461,6 +462,7 @@ static void answer_listing(struct rn__exchange *x, rn_http_files *files, const c
     (void)rn_http_set_length(w, j.len);
     (void)rn_http_write(w, j.text, j.len);
     rn__free(j.text);
+    return 0;
 }
 
 /* To the same path with a slash at its end, so that relative links work. The path goes back as it
@@ -489,6 +491,15 @@ static void answer_moved(struct rn__exchange *x, rn_http_files *files)
     (void)rn_http_redirect(&x->w, 301, url);
 }
 
+/* What is sent in place of a file that is not there. */
+static int get_fallback(rn_http_files *files, struct rn__file **ret)
+{
+    const char *name = files->options.fallback;
+    int r = name == NULL ? -ENOENT : get_file(files, name, 0, ret);
+
+    return r == -EISDIR ? -ENOENT : r;
+}
+
 /* The page of a directory, or its names. name has room for that of a page behind it. */
 static void answer_directory(struct rn__exchange *x, rn_http_files *files, char *name, size_t len)
 {
@@ -501,13 +512,16 @@ static void answer_directory(struct rn__exchange *x, rn_http_files *files, char 
         r = get_file(files, name, 0, &f);
         r = r == -EISDIR ? -ENOENT : r;
     }
-    if (r == 0) {
-        answer_file(x, files, f);
-        return;
-    }
     strcpy(is_root ? name : name + len, is_root ? "." : "");
-    if (r == -ENOENT && files->options.list && !rn__files_is_hidden(&files->policy, name))
-        answer_listing(x, files, name);
+    if (r == -ENOENT && files->options.list && !rn__files_is_hidden(&files->policy, name)) {
+        r = answer_listing(x, files, name);
+        if (r == 0)
+            return;
+    }
+    if (r == -ENOENT)
+        r = get_fallback(files, &f);
+    if (r == 0)
+        answer_file(x, files, f);
     else
         answer_error(x, files, r);
 }
@@ -529,6 +543,8 @@ static void answer_path(struct rn__exchange *x, rn_http_files *files, struct rn_
         return;
     }
     r = get_file(files, name, 0, &f);
+    if (r == -ENOENT)
+        r = get_fallback(files, &f);
     if (r == 0)
         answer_file(x, files, f);
     else if (r == -EISDIR)

@@ -48,8 +48,10 @@ def statuses(s):
 def test_wrong_options_are_told_and_exit_with_2():
     for option in ("--index=a/b", "--index=", "--cache-control=x", "--cache-control=x=a\nb",
                    "--error-page=404", "--error-page=200=x", "--error-page=404=/etc/passwd",
+                   "--fallback=", "--fallback=/etc/passwd",
                    "--header=x", "--header=: x", "--header=a b: c", "--header=X:", "--header=X: a\rb",
-                   "--header=Content-Length: 1", "--header=X: " + "x" * 9000, "--header=etag: 1", "--log-format=xml", "--idle=-1", "--head=soon", "--drain=1s", "--seccomp=maybe"):
+                   "--header=Content-Length: 1", "--header=etag: 1", "--header=X: " + "x" * 9000,
+                   "--log-format=xml", "--idle=-1", "--head=soon", "--drain=1s", "--seccomp=maybe"):
         p = subprocess.run([RUNNEL, "serve", option, "."], capture_output=True, text=True, timeout=20,
                            check=False)
         assert p.returncode == 2 and p.stderr, (option, p.returncode, p.stderr)
@@ -130,6 +132,8 @@ def test_options_reach_the_files():
         names = json.loads(ask(s, "/noindex/", "Accept: application/json")[2])
         assert [(n["name"], n["type"], n["size"]) for n in names] == [("x.txt", "file", 1)]
         assert b'<a href="./x.txt">x.txt</a>' in ask(s, "/noindex/")[2]
+    with Serve("--fallback", "index.html") as s:
+        assert ask(s, "/users/7")[0::2] == (200, s.files["index.html"])
 
 
 def test_answers_have_the_header_fields_that_are_asked_for():

@@ -280,6 +280,32 @@ RN_CORO_TEST(cache_control_goes_by_pattern)
     remove_site();
 }
 
+/* For one page that shows many: whatever is asked for, it comes, and is told what it was by the
+ * address. */
+RN_CORO_TEST(a_page_is_sent_in_place_of_what_is_not_there)
+{
+    make_site();
+    check_rows(&(rn_http_files_options){.fallback = "page.html"},
+               ROWS({"GET /users/7", NULL, "HTTP/1.1 200 OK\r\n", NULL},
+                    {"GET /users/7", NULL, "\r\n\r\n<p>page", NULL},
+                    {"GET /users/", NULL, "\r\n\r\n<p>page", NULL},
+                    {"GET /list/", NULL, "\r\n\r\n<p>page", NULL},
+                    {"GET /users/7", "If-None-Match: *\r\n", "HTTP/1.1 304 ", NULL},
+                    {"GET /users/7", "Range: bytes=0-1\r\n", "HTTP/1.1 206 ", NULL},
+                    {"HEAD /users/7", NULL, "HTTP/1.1 200 OK\r\n", "<p>"},
+                    {"GET /site.css", NULL, "plain css", NULL},
+                    {"GET /.git/config", NULL, "<p>page", NULL},
+                    {"GET /list", NULL, "Location: /list/\r\n", NULL},
+                    {"POST /users/7", NULL, " 405 ", NULL}, {"GET /%00", NULL, " 400 ", NULL}));
+    check_rows(&(rn_http_files_options){.fallback = "page.html", .list = true},
+               ROWS({"GET /list/", NULL, "zoo/", NULL}, {"GET /none/", NULL, "<p>page", NULL}));
+    check_rows(&(rn_http_files_options){.fallback = "none.html"},
+               ROWS({"GET /users/7", NULL, " 404 ", NULL}));
+    check_rows(&(rn_http_files_options){.fallback = "sub"},
+               ROWS({"GET /users/7", NULL, " 404 ", NULL}, {"GET /x/", NULL, " 404 ", NULL}));
+    remove_site();
+}
+
 RN_CORO_TEST(an_error_has_the_page_that_is_for_it)
 {
     static const rn_http_error_page pages[] = {
@@ -364,6 +390,8 @@ RN_CORO_TEST(options_that_are_wrong_are_refused)
         {.error_pages = &low, .n_error_pages = 1},
         {.error_pages = &outside, .n_error_pages = 1},
         {.error_pages = &nameless, .n_error_pages = 1},
+        {.fallback = "/a"},
+        {.fallback = ""},
     };
     rn_http_files *files = NULL;
 
