@@ -489,7 +489,7 @@ typedef struct rn_http_files_options {
     bool precompressed; /* "x.br", "x.zst", "x.gz" beside "x", and no older, for who takes them by
                                * Accept-Encoding */
     bool dotfiles;      /* also what begins with a dot, which else only .well-known may */
-    bool no_links;      /* no symbolic links; else those that stay inside the directory */
+    bool no_links;      /* no symbolic links; else those that stay inside by a relative path */
     const char *mime_file; /* types by extension, before those known here; NULL: /etc/mime.types,
                                * where there is one; "": none */
     const rn_http_cache_rule *cache_rules; /* the first that fits */

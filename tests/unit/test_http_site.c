@@ -183,8 +183,13 @@ RN_CORO_TEST(what_begins_with_a_dot_is_hidden_but_for_well_known)
 
 RN_CORO_TEST(links_stay_inside_or_are_not_there)
 {
+    char inside[512];
+
     make_site();
+    snprintf(inside, sizeof inside, "%s/site.css", dir);
+    put_link(inside, "absolute.css"); /* by a way around outside */
     check_rows(NULL, ROWS({"GET /link.css", NULL, "plain css", NULL},
+                          {"GET /absolute.css", NULL, " 404 ", NULL},
                           {"GET /list/link.css", NULL, "plain css", NULL},
                           {"GET /list/outside", NULL, " 404 ", NULL}));
     check_rows(&(rn_http_files_options){.no_links = true, .list = true},
