@@ -86,8 +86,11 @@ static int serve(void *address) { return rn_serve("tcp", address, NULL, chat, NU
 
 int main(int argc, char **argv)
 {
-    int r = rn_run(NULL, serve, argc > 1 ? argv[1] : ":7002");
+    int r;
 
+    if (argc > 2 || (argc == 2 && argv[1][0] == '-'))
+        return fprintf(stderr, "Usage: %s [ADDRESS]\n", argv[0]), 2;
+    r = rn_run(NULL, serve, argc > 1 ? argv[1] : ":7002");
     fprintf(stderr, "chat: %s\n", rn_strerror(r));
     return 1;
 }

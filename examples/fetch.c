@@ -72,7 +72,7 @@ int main(int argc, char **argv)
         urls += 2;
     }
     n_urls = argc - (urls - argv);
-    if (n_urls < 1 || repeat < 1)
+    if (n_urls < 1 || repeat < 1 || urls[0][0] == '-')
         return fprintf(stderr, "Usage: %s [-n TIMES] URL...\n", argv[0]), 2;
     if (rn_run(NULL, run, NULL) < 0)
         return 1;

@@ -82,6 +82,8 @@ int main(int argc, char **argv)
 {
     int r;
 
+    if (argc > 2 || (argc == 2 && argv[1][0] == '-'))
+        return fprintf(stderr, "Usage: %s [ADDRESS]\n", argv[0]), 2;
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);

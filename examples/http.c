@@ -66,4 +66,9 @@ static int serve(void *address)
     return 1;
 }
 
-int main(int argc, char **argv) { return rn_run(NULL, serve, argc > 1 ? argv[1] : ":8080"); }
+int main(int argc, char **argv)
+{
+    if (argc > 2 || (argc == 2 && argv[1][0] == '-'))
+        return fprintf(stderr, "Usage: %s [ADDRESS]\n", argv[0]), 2;
+    return rn_run(NULL, serve, argc > 1 ? argv[1] : ":8080");
+}

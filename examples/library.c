@@ -89,7 +89,7 @@ static int fetch_all(void *arg)
 
 int main(int argc, char **argv)
 {
-    if (argc < 2)
+    if (argc < 2 || argv[1][0] == '-')
         return fprintf(stderr, "Usage: %s URL...\n", argv[0]), 2;
     curl_global_init(CURL_GLOBAL_DEFAULT);
     return rn_run(NULL, fetch_all, argv + 1) < 0;

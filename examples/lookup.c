@@ -59,10 +59,10 @@ int main(int argc, char **argv)
         snprintf(servers + len, sizeof servers - len, "%s%s", len > 0 ? "," : "", argv[2]);
         options.servers = servers;
     }
-    r = argc < 2 ? -EINVAL : rn_dns_use(&options);
-    if (r == 0)
-        r = rn_run(NULL, look_all_up, argv + 1);
-    if (r < 0)
-        fprintf(stderr, "usage: lookup [-s SERVER:PORT]... NAME... (%s)\n", rn_strerror(r));
-    return r < 0;
+    r = argc < 2 || argv[1][0] == '-' ? -EINVAL : rn_dns_use(&options);
+    if (r < 0) {
+        fprintf(stderr, "Usage: lookup [-s SERVER:PORT]... NAME... (%s)\n", rn_strerror(r));
+        return 2;
+    }
+    return rn_run(NULL, look_all_up, argv + 1) < 0;
 }

@@ -76,9 +76,13 @@ static int run(void *arg)
 
 int main(int argc, char **argv)
 {
-    struct pipeline p = {.last = argc > 1 ? strtol(argv[1], NULL, 10) : 1000};
-    int r = rn_run(NULL, run, &p);
+    char thousand[] = "1000", *text = argc > 1 ? argv[1] : thousand, *end;
+    struct pipeline p = {.last = strtol(text, &end, 10)};
+    int r;
 
+    if (argc > 2 || end == text || *end != '\0')
+        return fprintf(stderr, "Usage: %s [N]\n", argv[0]), 2;
+    r = rn_run(NULL, run, &p);
     if (r < 0)
         fprintf(stderr, "pipeline: %s\n", rn_strerror(r));
     else

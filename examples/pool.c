@@ -91,9 +91,7 @@ static int run(void *argv)
 
 int main(int argc, char **argv)
 {
-    int r = argc > 1 ? rn_run(NULL, run, argv + 1) : -EINVAL;
-
-    if (r < 0)
-        fprintf(stderr, "usage: pool NAME... (%s)\n", rn_strerror(r));
-    return r < 0;
+    if (argc < 2 || argv[1][0] == '-')
+        return fprintf(stderr, "Usage: %s NAME...\n", argv[0]), 2;
+    return rn_run(NULL, run, argv + 1) < 0;
 }

@@ -75,17 +75,14 @@ static int serve(void *arg)
 
 int main(int argc, char **argv)
 {
-    int r = -EINVAL;
-
     if (argc == 5) {
         address = argv[1];
         every = strtol(argv[2], NULL, 10) * RN_MILLISECOND;
         burst = strtoul(argv[3], NULL, 10);
         patience = strtol(argv[4], NULL, 10) * RN_MILLISECOND;
-        if (every > 0 && burst > 0)
-            r = rn_run(NULL, serve, NULL);
     }
-    fprintf(stderr, "ratelimit: %s\nUsage: %s LISTEN EVERY_MS BURST PATIENCE_MS\n", rn_strerror(r),
-            argv[0]);
+    if (every <= 0 || burst == 0)
+        return fprintf(stderr, "Usage: %s LISTEN EVERY_MS BURST PATIENCE_MS\n", argv[0]), 2;
+    fprintf(stderr, "ratelimit: %s\n", rn_strerror(rn_run(NULL, serve, NULL)));
     return 1;
 }

@@ -189,6 +189,18 @@ def run_example(name, *argv):
     return p.returncode, p.stdout, p.stderr
 
 
+def test_examples_that_are_called_wrongly_say_how_to_call_them():
+    for name in ("chat", "graceful", "http", "crawler", "forward", "proxy", "fetch", "library", "lookup",
+                 "pool", "pipeline", "ratelimit"):
+        try:
+            argvs = [("--help",), ("-x", "y", "z", "1", "2", "3", "4")]
+            for argv in argvs:
+                code, out, err = run_example(name, *argv)
+                assert code == 2 and out == "" and re.match(r"Usage: \S+ \S", err), (name, argv, code, err)
+        except Skip:
+            pass        # its library is missing
+
+
 def test_example_pipeline_sums_and_ends_at_the_first_error():
     for n in (0, 1, 1000, 20000):
         assert run_example("pipeline", str(n))[:2] == (0, f"{sum(i * i for i in range(n + 1))}\n")
@@ -202,7 +214,7 @@ def test_example_pool_looks_names_up():
     lines = sorted(out.splitlines())
     assert lines.count("127.0.0.2 127.0.0.2") == 20 and "::1 ::1" in lines
     assert any(line.startswith("no.such.host.invalid ") for line in lines), out
-    assert run_example("pool")[0] == 1
+    assert run_example("pool")[0] == 2
 
 
 def test_example_lookup_asks_dnsmasq():
@@ -230,8 +242,8 @@ def test_example_lookup_asks_dnsmasq():
         assert f"{n} 127.0.0.{i}" in lines, out
     assert "_echo._tcp.test host7.test:7" in lines and "::1 ::1" in lines, out
     assert any(line.startswith("none.test: ") for line in lines), out
-    assert run_example("lookup")[0] == 1
-    assert run_example("lookup", "-s", "nonsense", "a.test")[0] == 1
+    assert run_example("lookup")[0] == 2
+    assert run_example("lookup", "-s", "nonsense", "a.test")[0] == 2
 
 
 PAGES = {"index.html": '<a href="/a.html">a</a> <a href="sub/b.html?q#part">b</a> <a href="#top">',
