@@ -37,7 +37,8 @@ const char *cmd_span(uint64_t ns, char buf[static 16]);
 /* "host:port", ":port", or a path (anything with a slash, or starting with '@'): the network. */
 const char *cmd_network(const char *address);
 
-/* rn_listen, with a line that says why it failed, and who holds the address. */
+/* rn_listen, with a line that says why it failed, and who holds the address. A unix socket that
+ * nobody listens on any more is replaced. */
 int cmd_listen(const char *address, const rn_listen_options *options, rn_listener **ret);
 
 /*

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cmd.h"
@@ -99,13 +100,31 @@ const char *cmd_network(const char *address)
     return *address == '@' || strchr(address, '/') != NULL ? "unix" : "tcp";
 }
 
+/* Whoever was killed has not removed its socket; who starts it again should not have to. */
+static bool remove_left_behind(const char *path)
+{
+    struct stat st;
+    rn_conn *conn;
+    int r;
+
+    if (*path == '@' || stat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
+        return false;
+    r = rn_dial("unix", path, &(rn_dial_options){.deadline = rn_after(RN_SECOND)}, &conn);
+    if (r == 0)
+        rn_close(conn);
+    return r == -ECONNREFUSED && unlink(path) == 0;
+}
+
 int cmd_listen(const char *address, const rn_listen_options *options, rn_listener **ret)
 {
+    const char *network = cmd_network(address);
     char why[512];
-    int r = rn_listen(cmd_network(address), address, options, ret);
+    int r = rn_listen(network, address, options, ret);
 
+    if (r == -EADDRINUSE && *network == 'u' && remove_left_behind(address))
+        r = rn_listen(network, address, options, ret);
     if (r < 0) {
-        rn_listen_explain(cmd_network(address), address, r, why, sizeof why);
+        rn_listen_explain(network, address, r, why, sizeof why);
         cmd_error("cannot listen on %s", why);
     }
     return r;

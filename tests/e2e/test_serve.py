@@ -382,6 +382,36 @@ def test_it_becomes_another_user_with_all_its_threads():
             assert one["Groups"].split() == ["54322"]
 
 
+def test_a_socket_that_was_left_behind_is_replaced():
+    def refused(path):
+        p = subprocess.run([RUNNEL, "serve", "--listen", path, "."], capture_output=True, text=True, timeout=20,
+                           check=False)
+        return p.returncode == 1 and "Address already in use" in p.stderr
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "socket")
+        with socket.socket(socket.AF_UNIX) as s:    # as if killed: the name stays
+            s.bind(path)
+            s.listen()
+        for _ in range(2):
+            with Serve("--listen", path) as s:
+                with socket.socket(socket.AF_UNIX) as c:
+                    c.connect(path)
+                    c.sendall(GET % b"style.css")
+                    assert read_response(c)[1] == b"p{}"
+                assert refused(path)    # by one that lives
+                s.send(signal.SIGKILL)
+                s.process.wait(LIMIT / 3)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+            os.unlink(path)
+            other.bind(path)
+            assert refused(path)
+        os.unlink(path)
+        with open(path, "wb"):
+            pass
+        assert refused(path) and os.path.exists(path)
+
+
 def test_what_fails_once_its_sockets_are_open_leaves_none_behind():
     with tempfile.TemporaryDirectory() as folder:
         sock = os.path.join(folder, "socket")
