@@ -15,8 +15,8 @@ import subprocess
 import tempfile
 import time
 
-from e2e import (Admin, GET, LIMIT, Program, RUNNEL, SANITIZED, Serve, Skip, libc, main, read_all, read_exactly, read_head,
-                 read_response, until)
+from e2e import (Admin, GET, HERE, LIMIT, Program, RUNNEL, SANITIZED, Serve, Skip, libc, main, read_all,
+                 read_exactly, read_head, read_response, until)
 
 POLLERS = ("epoll", "poll", "select", "io_uring")
 
@@ -455,6 +455,23 @@ def test_the_sandbox_keeps_it_in_its_folder():
         assert ask(s, "/noindex/")[0] == 200
         # TSan has a thread of its own, from before.
         assert SANITIZED or all(one["NoNewPrivs"] == "1" for one in statuses(s))
+
+
+def test_each_row_of_the_table_passes_the_filter_or_is_known_not_to():
+    """A call that is added to the library is added to the filter, or to what serving does without."""
+    def read(*path):
+        with open(os.path.join(HERE, "..", "..", *path), encoding="ascii") as f:
+            return f.read()
+
+    without = {"socket", "socketpair", "bind", "listen", "connect",     # what is open is open
+               "recvmmsg", "sendmmsg",                                  # datagrams
+               "posix_spawn", "pidfd_open", "pidfd_send_signal", "kill", "waitid"}  # other programs
+    names = {"recv": "recvfrom", "send": "sendto", "pread": "pread64", "eventfd_write": "write",
+             "fstatat": "newfstatat", "unlink": "unlinkat", "prlimit": "prlimit64"}
+    rows = set(re.findall(r"^    X\((\w+),", read("src", "base", "sys.h"), re.M))
+    passes = set(re.findall(r"\bSYS_(\w+)", read("cmd", "seccomp.c")))
+    assert len(rows) > 60
+    assert {r for r in rows if names.get(r, r) not in passes} == without
 
 
 def test_all_that_serving_needs_passes_the_filter():
