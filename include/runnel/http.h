@@ -347,8 +347,8 @@ RN_API int rn_http_set_length(rn_http_response *w, uint64_t len);
  *   buf  len bytes
  *   len  0..SSIZE_MAX
  * Returns len, also where the body is not sent because the method is HEAD. -EMSGSIZE more than
- * rn_http_set_length said, or a status that has no body (204, 304): none of it is sent; -ENOMEM;
- * the errors of rn_write, the first of which every later call returns.
+ * rn_http_set_length said, or a status that has no body (204, 205, 304): none of it is sent;
+ * -ENOMEM; the errors of rn_write, the first of which every later call returns.
  * Effects: may switch coroutines. Source: src/http/response.c
  */
 RN_API ssize_t rn_http_write(rn_http_response *w, const void *buf, size_t len);

@@ -326,8 +326,8 @@ static int check_write(const rn_http_response *w, size_t len)
         return -EALREADY;
     if (len > SSIZE_MAX)
         return -EINVAL;
-    if (len > 0 && (w->status == 204 || w->status == 304))
-        return -EMSGSIZE;
+    if (len > 0 && (w->status == 204 || w->status == 205 || w->status == 304))
+        return -EMSGSIZE; /* RFC 9110 15.3.5, 15.3.6, 15.4.5 */
     return w->has_length && len > w->length - w->said ? -EMSGSIZE : 0;
 }
 

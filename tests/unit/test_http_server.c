@@ -154,6 +154,9 @@ static void answer_by_path(rn_http_response *w, rn_http_request *r, void *arg)
     } else if (strcmp(path, "/none") == 0) {
         CHECK_OK(rn_http_set_status(w, 204));
         CHECK_EQ(rn_http_write(w, "x", 1), -EMSGSIZE);
+    } else if (strcmp(path, "/reset") == 0) {
+        CHECK_OK(rn_http_set_status(w, 205));
+        CHECK_EQ(rn_http_write(w, "x", 1), -EMSGSIZE);
     } else if (strcmp(path, "/empty") == 0) {
         CHECK_EQ(rn_http_write(w, "", 0), 0);
     } else if (strcmp(path, "/long") == 0) {
@@ -217,6 +220,8 @@ RN_CORO_TEST(answers_have_a_length_or_chunks_or_an_end)
     CHECK_HAS(s->answer, "Content-Length: 0\r\n");
     CHECK_HAS(ask(s, LAST("/none")), "HTTP/1.1 204 No Content\r\n");
     CHECK_HAS_NO(s->answer, "Content-Length");
+    CHECK_HAS(ask(s, LAST("/reset")), "HTTP/1.1 205 Reset Content\r\n");
+    CHECK_HAS(s->answer, "Content-Length: 0\r\n");
     CHECK_HAS(ask(s, LAST("/empty")), "HTTP/1.1 200 OK\r\n");
     CHECK_HAS(s->answer, "Content-Length: 0\r\n");
     CHECK_HAS(ask(s, LAST("/flush")), "\r\n\r\n4\r\none,\r\n3\r\ntwo\r\n0\r\n\r\n");
