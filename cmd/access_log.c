@@ -110,17 +110,19 @@ static void put_time(struct line *l)
     put(l, text[l->json]);
 }
 
-/* The address without its port; unix sockets mostly have none. */
+/* The address without its port, and without the brackets, which no log has; unix sockets mostly have
+ * none. */
 static void put_peer(struct line *l, rn_conn *conn)
 {
-    char text[160] = "", *colon;
+    char text[160] = "", *at = text, *end;
 
     if (conn == NULL || rn_remote_addr(conn, text, sizeof text) < 0)
         text[0] = '\0';
-    colon = text[0] == '/' || text[0] == '@' ? NULL : strrchr(text, ':');
-    if (colon != NULL)
-        *colon = '\0';
-    put_escaped(l, text);
+    at += text[0] == '[';
+    end = text[0] == '/' || text[0] == '@' ? NULL : strrchr(at, at == text ? ':' : ']');
+    if (end != NULL)
+        *end = '\0';
+    put_escaped(l, at);
 }
 
 static void put_request(struct line *l, const rn_http_request *r)

@@ -191,6 +191,16 @@ def test_each_request_is_logged():
             assert row["host"] == "x" and row["version"] == "1.1" and row["us"] >= 0
 
 
+def test_addresses_are_logged_as_others_log_them():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "log")
+        with Serve("--access-log", path, "--listen", "[::1]:PORT") as s:
+            with socket.create_connection(("::1", s.port), 10) as c:
+                c.sendall(GET % b"style.css")
+                read_response(c)
+            assert COMBINED.match(lines_of(path, 1)[0])[1] == "::1"
+
+
 def test_what_a_peer_sends_cannot_forge_a_line():
     bad = b'x" 200 1 "-" "-"\\\t\xc3\xa4\xff' + b"y" * 3000
     for how in ("combined", "json"):
