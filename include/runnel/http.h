@@ -545,6 +545,18 @@ RN_API void rn_http_files_free(rn_http_files *files);
  */
 RN_API void rn_http_files_handler(rn_http_response *w, rn_http_request *r, void *files);
 
+/*
+ * rn_http_files_send - answer with a file, whose name the handler knows
+ *   w, r   as a handler gets them
+ *   files  files
+ *   name   below the directory, "reports/7.pdf", as it is called there: not encoded
+ * Answers as rn_http_files_handler does: on conditions and in parts, 404 where it is not there. The
+ * type and the like are the file's: fields of those names that were set before are dropped.
+ * Effects: may switch coroutines. Source: src/http/static.c
+ */
+RN_API void rn_http_files_send(rn_http_response *w, rn_http_request *r, rn_http_files *files,
+                               const char *name);
+
 #ifdef __cplusplus
 }
 #endif

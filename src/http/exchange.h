@@ -63,7 +63,7 @@ struct rn_http_response {
     bool complete;   /* nothing is left to say */
     bool no_body;    /* HEAD, 204, 304: what is written counts and goes nowhere */
     bool has_length; /* length was said */
-    bool has_date, has_server, has_type;
+    bool has_date, has_server;
     enum rn__framing framing;
     uint64_t length;
     uint64_t said; /* bytes of body that were written */

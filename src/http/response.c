@@ -119,8 +119,6 @@ static int take_special(rn_http_response *w, const char *name, const char *value
         w->has_date = value != NULL;
     else if (strcasecmp(name, "server") == 0)
         w->has_server = value != NULL;
-    else if (strcasecmp(name, "content-type") == 0)
-        w->has_type = value != NULL;
     return 0;
 }
 

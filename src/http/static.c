@@ -553,15 +553,59 @@ static void answer_path(struct rn__exchange *x, rn_http_files *files, struct rn_
         answer_error(x, files, r);
 }
 
-void rn_http_files_handler(rn_http_response *w, rn_http_request *r, void *files)
+/* Whatever said something before the file has a say cannot speak for it. */
+static void forget_fields(rn_http_response *w, const rn_http_files *files)
 {
-    struct rn__http_slice path = r->rest.at != NULL ? r->rest : r->head.path;
-    struct rn__exchange *x = rn__exchange_of_w(w);
+    static const char *const about_file[] = {"Content-Type", "Content-Encoding", "Content-Range",
+                                             "ETag",         "Last-Modified",    "Accept-Ranges"};
 
-    if (r->head.method == RN__HTTP_GET || r->head.method == RN__HTTP_HEAD)
-        answer_path(x, files, path);
-    else if (r->head.method == RN__HTTP_OTHER)
+    for (size_t i = 0; i < RN_COUNT_OF(about_file); i++)
+        (void)rn_http_set_header(w, about_file[i], NULL);
+    if (files->policy.n_cache_rules > 0)
+        (void)rn_http_set_header(w, "Cache-Control", NULL);
+}
+
+/* False, and answered: it was another method than those that read. */
+static bool begin_answer(struct rn__exchange *x, rn_http_files *files)
+{
+    uint8_t method = x->r.head.method;
+
+    if (x->w.head_out) { /* of another answer, which so has no end */
+        (void)rn_http_error(&x->w, 500, NULL);
+        return false;
+    }
+    if (x->w.fields_len > 0)
+        forget_fields(&x->w, files);
+    if (RN_LIKELY(method == RN__HTTP_GET || method == RN__HTTP_HEAD))
+        return true;
+    if (method == RN__HTTP_OTHER)
         refuse(x, files, 501, "This method is not known here.", NULL, NULL);
     else
         refuse(x, files, 405, "Files can be read, no more.", "Allow", "GET, HEAD");
+    return false;
+}
+
+void rn_http_files_handler(rn_http_response *w, rn_http_request *r, void *files)
+{
+    struct rn__exchange *x = rn__exchange_of_w(w);
+
+    if (begin_answer(x, files))
+        answer_path(x, files, r->rest.at != NULL ? r->rest : r->head.path);
+}
+
+void rn_http_files_send(rn_http_response *w, rn_http_request *r, rn_http_files *files,
+                        const char *name)
+{
+    struct rn__exchange *x = rn__exchange_of_w(w);
+    struct rn__file *f;
+    int e;
+
+    (void)r;
+    if (!begin_answer(x, files))
+        return;
+    e = is_name(name) ? get_file(files, name, 0, &f) : -ENOENT;
+    if (e == 0)
+        answer_file(x, files, f);
+    else
+        answer_error(x, files, e == -EISDIR ? -ENOENT : e);
 }

@@ -308,3 +308,59 @@ RN_CORO_TEST(in_a_mux_the_wildcard_names_the_file)
     remove_site();
     free(s);
 }
+
+static void send_named(rn_http_response *w, rn_http_request *r, void *files)
+{
+    const char *name = rn_http_get_query(r, "name");
+
+    CHECK_OK(rn_http_set_header(w, "Content-Disposition", "attachment"));
+    CHECK_OK(rn_http_set_header(w, "Content-Type", "text/wrong"));
+    CHECK_OK(rn_http_set_header(w, "ETag", "\"wrong\""));
+    CHECK_OK(rn_http_set_header(w, "Cache-Control", "private"));
+    if (rn_http_get_query(r, "late") != NULL)
+        CHECK_OK(rn_http_flush(w));
+    rn_http_files_send(w, r, files, name == NULL ? "sub/small file.txt" : name);
+}
+
+/* As Go's ServeFile: with all that a file is asked for. */
+RN_CORO_TEST(a_handler_names_the_file)
+{
+    static const struct {
+        const char *line, *fields, *want, *want_not;
+    } named[] = {
+        {"GET /report", "", "\r\n\r\nof the other", "wrong"},
+        {"GET /report", "", "Content-Disposition: attachment\r\n", "wrong"},
+        {"GET /report", "", "Cache-Control: private\r\n", NULL},
+        {"GET /report", "Range: bytes=3-5\r\n", "\r\n\r\nthe", "other"},
+        {"GET /report", "If-None-Match: *\r\n", "HTTP/1.1 304 ", "wrong"},
+        {"HEAD /report", "", "Content-Length: 12\r\n", "other"},
+        {"POST /report", "", "Allow: GET, HEAD\r\n", NULL},
+        {"GET /report?name=none", "", "HTTP/1.1 404 ", NULL},
+        {"GET /report?name=sub", "", "HTTP/1.1 404 ", NULL},
+        {"GET /report?name=../../etc/passwd", "", "HTTP/1.1 404 ", "root"},
+        {"GET /report?name=/etc/passwd", "", "HTTP/1.1 404 ", "root"},
+        {"GET /report?name=.hidden", "", "HTTP/1.1 404 ", NULL},
+        {"GET /report?name=", "", "HTTP/1.1 404 ", NULL},
+        {"GET /report?late", "", "Transfer-Encoding: chunked\r\n", "other"},
+    };
+    struct site *s = calloc(1, sizeof *s);
+    rn_http_files *files;
+    char request[256];
+
+    make_site();
+    put_file("sub/small file.txt", "of the other", 1);
+    CHECK_OK(rn_http_files_new(dir, NULL, &files));
+    open_site(s, NULL, send_named, files);
+    for (size_t i = 0; i < RN_COUNT_OF(named); i++) {
+        snprintf(request, sizeof request, "%s HTTP/1.1\r\nHost: x\r\n%s\r\n", named[i].line,
+                 named[i].fields);
+        CHECK_HAS(ask(s, request), named[i].want);
+        if (named[i].want_not != NULL)
+            CHECK_HAS_NO(s->answer, named[i].want_not);
+    }
+    CHECK_HAS_NO(s->answer, "0\r\n\r\n"); /* the one that was begun has no end */
+    close_site(s);
+    rn_http_files_free(files);
+    remove_site();
+    free(s);
+}
