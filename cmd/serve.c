@@ -146,16 +146,18 @@ static void announce(const struct serve *s, int i)
 
 /* Until somebody listens to them they wait; and where nobody does (SIGUSR1 without a log) or at the
  * end, they end nothing, as what other servers are told by them is no end. */
-static void prepare_signals(void)
+static void prepare_signals(bool demo)
 {
     sigset_t set;
 
     cmd_block_signals();
-    (void)signal(SIGHUP, SIG_IGN);
     (void)signal(SIGUSR1, SIG_IGN);
     sigemptyset(&set);
-    sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGUSR1);
+    if (!demo) { /* whose terminal takes it along when it is closed */
+        (void)signal(SIGHUP, SIG_IGN);
+        sigaddset(&set, SIGHUP);
+    }
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
@@ -177,8 +179,11 @@ static void reopen_on(void *arg)
 
 static int begin_reopening(struct serve *s)
 {
-    int r = rn_chan_new(sizeof(int), 4, &s->hangups);
+    int r;
 
+    if (s->demo)
+        return 0;
+    r = rn_chan_new(sizeof(int), 4, &s->hangups);
     if (r == 0)
         r = rn_signal_notify(s->hangups, SIGHUP);
     if (r < 0)
@@ -483,6 +488,6 @@ int cmd_serve(int argc, char **argv)
         return CMD_USAGE;
     }
     s.dir = argv[optind];
-    prepare_signals();
+    prepare_signals(s.demo);
     return serve(&s);
 }

@@ -245,6 +245,8 @@ def test_signals_that_tell_other_servers_something_end_nothing():
             s.send(signo)
         until(lambda: "anew" in s.stderr(), "no word of it")
         assert ask(s, "/")[0] == 200 and s.end() == 0
+    with Serve("--demo") as s:      # whose terminal was closed
+        assert ask(s, "/")[0] == 200 and s.end(signal.SIGHUP) == -signal.SIGHUP
 
 
 def test_a_hangup_looks_the_directory_up_anew():
