@@ -140,12 +140,17 @@ static uint64_t mix(uint64_t h, uint64_t value)
 /*
  * Strong (RFC 9110 8.8.1): of inode, length, and the times of the last change of the bytes and of
  * the inode, which nobody can set back; hashed, because a number of an inode is nobody's business.
- * Weak while the next change might not show in them.
+ * Weak while the next change might not show in them; then it is of this look alone, or the version
+ * after that change would have the tag of the one before, and who has that be told it is good.
  */
-static uint64_t hash_version(const struct stat *st)
+static uint64_t hash_version(const struct stat *st, bool unsettled)
 {
     uint64_t h = mix(mix(1, (uint64_t)st->st_ino), (uint64_t)st->st_size);
+    struct timespec now = {0};
 
+    if (unsettled)
+        (void)clock_gettime(CLOCK_REALTIME, &now);
+    h = mix(mix(h, (uint64_t)now.tv_sec), (uint64_t)now.tv_nsec);
     h = mix(mix(h, (uint64_t)st->st_mtim.tv_sec), (uint64_t)st->st_mtim.tv_nsec);
     return mix(mix(h, (uint64_t)st->st_ctim.tv_sec), (uint64_t)st->st_ctim.tv_nsec);
 }
@@ -199,7 +204,8 @@ static void write_head(const struct rn__files_policy *p, struct rn__file *e, cha
 
     rn__http_date(e->validators.modified, date);
     add_line(to, &n, "ETag: %s\"%016llx-%llx\"\r\n", e->unsettled ? "W/" : "",
-             (unsigned long long)hash_version(&e->st), (unsigned long long)e->st.st_size);
+             (unsigned long long)hash_version(&e->st, e->unsettled),
+             (unsigned long long)e->st.st_size);
     e->validators.etag = e->head + 6;
     e->validators.etag_len = n - 8;
     add_line(to, &n, "Last-Modified: %s\r\nAccept-Ranges: bytes\r\n", date);
