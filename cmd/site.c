@@ -34,6 +34,9 @@ const char site_help[] =
     "      --mime FILE            types by extension (default: /etc/mime.types)\n"
     "      --dotfiles             serve also what begins with a dot (.well-known always is)\n"
     "      --no-links             follow no symbolic links (default: those that stay in DIR)\n"
+    "      --shared-etags         entity tags by length and date alone, which machines with the "
+    "same\n"
+    "                             files agree on\n"
     "\n"
     "Log and time:\n"
     "      --access-log FILE      a line for each request; SIGUSR1 and SIGHUP open FILE\n"
@@ -212,6 +215,8 @@ bool site_option(struct site *s, int c, char *arg)
         return s->files.dotfiles = true;
     case SITE_NO_LINKS:
         return s->files.no_links = true;
+    case SITE_SHARED_ETAGS:
+        return s->files.shared_tags = true;
     case SITE_MIME:
         s->files.mime_file = arg;
         return true;

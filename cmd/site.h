@@ -45,6 +45,7 @@ enum {
     SITE_PRECOMPRESSED,
     SITE_DOTFILES,
     SITE_NO_LINKS,
+    SITE_SHARED_ETAGS,
     SITE_MIME,
     SITE_CACHE_CONTROL,
     SITE_ERROR_PAGE,
@@ -68,6 +69,7 @@ enum {
     {"precompressed", no_argument, NULL, SITE_PRECOMPRESSED},                                      \
     {"dotfiles", no_argument, NULL, SITE_DOTFILES},                                                \
     {"no-links", no_argument, NULL, SITE_NO_LINKS},                                                \
+    {"shared-etags", no_argument, NULL, SITE_SHARED_ETAGS},                                        \
     {"mime", required_argument, NULL, SITE_MIME},                                                  \
     {"cache-control", required_argument, NULL, SITE_CACHE_CONTROL},                                \
     {"error-page", required_argument, NULL, SITE_ERROR_PAGE},                                      \

@@ -490,6 +490,9 @@ typedef struct rn_http_files_options {
                                * Accept-Encoding */
     bool dotfiles;      /* also what begins with a dot, which else only .well-known may */
     bool no_links;      /* no symbolic links; else those that stay inside by a relative path */
+    bool shared_tags; /* entity tags by length and date alone, in seconds, so that several machines
+                         * with copies of the same files agree on them; else they are of this very
+                         * file, and no change goes unnoticed */
     const char *mime_file; /* types by extension, before those known here; NULL: /etc/mime.types,
                                * where there is one; "": none */
     const rn_http_cache_rule *cache_rules; /* the first that fits */

@@ -29,6 +29,7 @@ struct rn__files_policy {
     unsigned long long resolve; /* beside RESOLVE_BENEATH */
     bool dotfiles;
     bool precompressed;
+    bool shared_tags; /* with other machines that have the same files */
     const rn_http_cache_rule *cache_rules;
     size_t n_cache_rules;
     struct rn__mime mime;
@@ -99,8 +100,8 @@ struct rn__look {
  * done: it is not all in memory, and waiting for the disk was not allowed. */
 int rn__look(struct rn__look *k, bool wait);
 
-/* May the next change leave the same times, so that nobody would see it? */
-bool rn__is_unsettled(const struct stat *st, const struct timespec *now);
+/* May the next change leave the same times, or the same seconds, so that nobody would see it? */
+bool rn__is_unsettled(const struct stat *st, const struct timespec *now, bool by_second);
 
 /* Below the root, as the policy has it; close-on-exec. May wait for the disk. -EBUSY: others change
  * the folders on the way, all the time. */

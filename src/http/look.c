@@ -142,25 +142,31 @@ static uint64_t mix(uint64_t h, uint64_t value)
  * the inode, which nobody can set back; hashed, because a number of an inode is nobody's business.
  * Weak while the next change might not show in them; then it is of this look alone, or the version
  * after that change would have the tag of the one before, and who has that be told it is good.
+ * A shared one is of what other machines know, too: a copy keeps length and date, by the second.
  */
-static uint64_t hash_version(const struct stat *st, bool unsettled)
+static uint64_t hash_version(const struct rn__files_policy *p, const struct rn__file *e)
 {
-    uint64_t h = mix(mix(1, (uint64_t)st->st_ino), (uint64_t)st->st_size);
-    struct timespec now = {0};
+    const struct stat *st = &e->st;
+    uint64_t h = mix(mix(mix(1, (uint64_t)st->st_size), (uint64_t)st->st_mtim.tv_sec), e->coding);
+    struct timespec now;
 
-    if (unsettled)
+    if (!p->shared_tags) {
+        h = mix(mix(h, (uint64_t)st->st_ino), (uint64_t)st->st_mtim.tv_nsec);
+        h = mix(mix(h, (uint64_t)st->st_ctim.tv_sec), (uint64_t)st->st_ctim.tv_nsec);
+    }
+    if (e->unsettled) {
         (void)clock_gettime(CLOCK_REALTIME, &now);
-    h = mix(mix(h, (uint64_t)now.tv_sec), (uint64_t)now.tv_nsec);
-    h = mix(mix(h, (uint64_t)st->st_mtim.tv_sec), (uint64_t)st->st_mtim.tv_nsec);
-    return mix(mix(h, (uint64_t)st->st_ctim.tv_sec), (uint64_t)st->st_ctim.tv_nsec);
+        h = mix(mix(h, (uint64_t)now.tv_sec), (uint64_t)now.tv_nsec);
+    }
+    return h;
 }
 
-bool rn__is_unsettled(const struct stat *st, const struct timespec *now)
+bool rn__is_unsettled(const struct stat *st, const struct timespec *now, bool by_second)
 {
     rn_time age = (now->tv_sec - st->st_ctim.tv_sec) * RN_SECOND + now->tv_nsec -
                   st->st_ctim.tv_nsec;
 
-    return age < (st->st_ctim.tv_nsec == 0 ? COARSE_TICK : TICK);
+    return age < (by_second || st->st_ctim.tv_nsec == 0 ? COARSE_TICK : TICK);
 }
 
 /* A pattern with a slash is for the whole path, another for its last segment. */
@@ -204,8 +210,7 @@ static void write_head(const struct rn__files_policy *p, struct rn__file *e, cha
 
     rn__http_date(e->validators.modified, date);
     add_line(to, &n, "ETag: %s\"%016llx-%llx\"\r\n", e->unsettled ? "W/" : "",
-             (unsigned long long)hash_version(&e->st, e->unsettled),
-             (unsigned long long)e->st.st_size);
+             (unsigned long long)hash_version(p, e), (unsigned long long)e->st.st_size);
     e->validators.etag = e->head + 6;
     e->validators.etag_len = n - 8;
     add_line(to, &n, "Last-Modified: %s\r\nAccept-Ranges: bytes\r\n", date);
@@ -315,7 +320,7 @@ static int look_at(struct rn__look *k, bool wait, struct rn__file *like)
     if (old != NULL && !old->unsettled && old->codings == like->codings &&
         same(&like->st, &old->st))
         return 0;
-    like->unsettled = rn__is_unsettled(&like->st, &clock);
+    like->unsettled = rn__is_unsettled(&like->st, &clock, k->policy->shared_tags);
     /* RFC 9110 8.8.2.1: never later than the response. */
     like->validators.modified = like->st.st_mtim.tv_sec < clock.tv_sec ? like->st.st_mtim.tv_sec
                                                                        : clock.tv_sec;

@@ -111,6 +111,7 @@ int rn_http_files_new(const char *dir, const rn_http_files_options *options, rn_
     f->policy = (struct rn__files_policy){.resolve = o->no_links ? RESOLVE_NO_SYMLINKS : 0,
                                           .dotfiles = o->dotfiles,
                                           .precompressed = o->precompressed,
+                                          .shared_tags = o->shared_tags,
                                           .cache_rules = o->cache_rules,
                                           .n_cache_rules = o->n_cache_rules};
     r = load_types(&f->policy.mime, o->mime_file);

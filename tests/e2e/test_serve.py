@@ -132,8 +132,12 @@ def test_options_reach_the_files():
         names = json.loads(ask(s, "/noindex/", "Accept: application/json")[2])
         assert [(n["name"], n["type"], n["size"]) for n in names] == [("x.txt", "file", 1)]
         assert b'<a href="./x.txt">x.txt</a>' in ask(s, "/noindex/")[2]
-    with Serve("--fallback", "index.html") as s:
+    with Serve("--fallback", "index.html", "--shared-etags") as s:
         assert ask(s, "/users/7")[0::2] == (200, s.files["index.html"])
+        for name in ("one", "other"):
+            os.utime(put(s, name, b"alike"), (1000, 1000))
+        time.sleep(2.1)     # until then they are weak, and each its own
+        assert ask(s, "/one")[1]["etag"] == ask(s, "/other")[1]["etag"]
 
 
 def test_answers_have_the_header_fields_that_are_asked_for():

@@ -252,19 +252,20 @@ RN_TEST(a_file_is_unsettled_until_the_next_change_shows)
 {
     static const struct {
         long changed_s, changed_ns, now_s, now_ns;
-        bool unsettled;
+        bool unsettled, by_second;
     } rows[] = {
-        {100, 5, 100, 5, true},         {100, 5, 100, 20000004, true},
-        {100, 5, 100, 20000005, false}, {100, 999999999, 101, 0, true},
-        {100, 5, 99, 0, true},          {100, 0, 100, 20000005, true},
-        {100, 0, 102, 19999999, true},  {100, 0, 102, 20000000, false},
+        {100, 5, 100, 5, true, false},         {100, 5, 100, 20000004, true, false},
+        {100, 5, 100, 20000005, false, false}, {100, 999999999, 101, 0, true, false},
+        {100, 5, 99, 0, true, false},          {100, 0, 100, 20000005, true, false},
+        {100, 0, 102, 19999999, true, false},  {100, 0, 102, 20000000, false, false},
+        {100, 5, 102, 20000004, true, true},   {100, 5, 102, 20000005, false, true},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct stat st = {.st_ctim = {rows[i].changed_s, rows[i].changed_ns}};
         struct timespec now = {rows[i].now_s, rows[i].now_ns};
 
-        if (rn__is_unsettled(&st, &now) != rows[i].unsettled)
+        if (rn__is_unsettled(&st, &now, rows[i].by_second) != rows[i].unsettled)
             rntest_fail_at(__FILE__, __LINE__, "row %zu", i);
     }
 }
@@ -302,6 +303,50 @@ RN_TEST(a_tag_says_one_version)
     len = tag_of(other, sizeof other);
     CHECK(memcmp(one, other, len) != 0);
     close_files(1);
+}
+
+static void date_file(const char *name, time_t s, long ns)
+{
+    struct timespec times[2] = {{.tv_sec = s, .tv_nsec = ns}, {.tv_sec = s, .tv_nsec = ns}};
+
+    CHECK_OK(utimensat(root, name, times, 0));
+}
+
+static void expect_tags(int i, int j, bool alike)
+{
+    static rn_time now = RN_SECOND;
+    struct rn__file *one, *other;
+
+    do {
+        one = get(i, now += 2 * RN_SECOND);
+        other = get(j, now);
+        rn__files_put(one);
+        rn__files_put(other);
+    } while (one->unsettled || other->unsettled); /* they are in the cache */
+    CHECK_EQ(one->validators.etag_len == other->validators.etag_len &&
+                 memcmp(one->validators.etag, other->validators.etag, one->validators.etag_len) ==
+                     0,
+             alike);
+}
+
+/* As other machines have them, and the next version of a container has what did not change. */
+RN_TEST(copies_of_a_file_share_a_tag_if_they_are_to)
+{
+    policy.shared_tags = true;
+    open_files(4, 10);
+    write_file("f3", 11);
+    date_file("f0", 1000, 5);
+    date_file("f1", 1000, 0); /* a copy that keeps seconds only */
+    date_file("f2", 1001, 5);
+    date_file("f3", 1000, 5);
+    expect_tags(0, 1, true);
+    expect_tags(0, 2, false);
+    expect_tags(0, 3, false);
+    policy.shared_tags = false;
+    date_file("f0", 1000, 5); /* as changed, and looked at anew */
+    date_file("f1", 1000, 5);
+    expect_tags(0, 1, false);
+    close_files(4);
 }
 
 /* RFC 9110 8.8.2.1: else who asks by that date would never see the next version. */
