@@ -110,7 +110,7 @@ static void put_time(struct line *l)
     put(l, text[l->json]);
 }
 
-/* The address without its port, and without the brackets, which no log has; unix sockets mostly have
+/* The address without its port, and without brackets, which no log has; unix sockets mostly have
  * none. */
 static void put_peer(struct line *l, rn_conn *conn)
 {

@@ -120,7 +120,7 @@ static bool add_page(struct site *s, char *text)
     return true;
 }
 
-/* Those that say how long and of what kind an answer is, which version it has, and where it ends. */
+/* Those that say how long and of what kind an answer is, of which version, and where it ends. */
 static bool is_our_own(const char *name)
 {
     static const char *const names[] = {"Accept-Ranges", "Allow",    "Cache-Control",
