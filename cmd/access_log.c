@@ -29,6 +29,7 @@
 
 struct access_log {
     const char *path;
+    const char *peer_from; /* a header field that says who asked; NULL: none */
     bool json;
     int fd;
     char *front, *back;
@@ -110,13 +111,38 @@ static void put_time(struct line *l)
     put(l, text[l->json]);
 }
 
+static const char *header_of(const rn_http_request *r, const char *name)
+{
+    return r == NULL ? NULL : rn_http_get_header(r, name);
+}
+
+/* The last of a list, which is what the proxy before us has put there itself: what stands before it
+ * anybody may have sent. No more than an address: nothing encloses it in the line. */
+static void put_last(struct line *l, const char *list)
+{
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:-_%[]";
+    const char *comma = strrchr(list, ',');
+    char text[160];
+
+    list = comma == NULL ? list : comma + 1;
+    list += strspn(list, " \t");
+    (void)snprintf(text, sizeof text, "%.*s", (int)strspn(list, plain), list);
+    put_escaped(l, text);
+}
+
 /* The address without its port, and without brackets, which no log has; unix sockets mostly have
  * none. */
-static void put_peer(struct line *l, rn_conn *conn)
+static void put_peer(struct line *l, const struct access_log *log, const rn_http_done *d)
 {
+    const char *said = log->peer_from == NULL ? NULL : header_of(d->request, log->peer_from);
     char text[160] = "", *at = text, *end;
 
-    if (conn == NULL || rn_remote_addr(conn, text, sizeof text) < 0)
+    if (said != NULL) {
+        put_last(l, said);
+        return;
+    }
+    if (d->conn == NULL || rn_remote_addr(d->conn, text, sizeof text) < 0)
         text[0] = '\0';
     at += text[0] == '[';
     end = text[0] == '/' || text[0] == '@' ? NULL : strrchr(at, at == text ? ':' : ']');
@@ -137,14 +163,9 @@ static void put_request(struct line *l, const rn_http_request *r)
     put(l, rn_http_get_minor(r) == 1 ? " HTTP/1.1" : " HTTP/1.0");
 }
 
-static const char *header_of(const rn_http_request *r, const char *name)
+static void write_combined(struct line *l, const struct access_log *log, const rn_http_done *d)
 {
-    return r == NULL ? NULL : rn_http_get_header(r, name);
-}
-
-static void write_combined(struct line *l, const rn_http_done *d)
-{
-    put_peer(l, d->conn);
+    put_peer(l, log, d);
     put(l, " - - [");
     put_time(l);
     put(l, "] \"");
@@ -169,14 +190,14 @@ static void put_member(struct line *l, const char *name, const char *value)
     put(l, "\"");
 }
 
-static void write_json(struct line *l, const rn_http_done *d)
+static void write_json(struct line *l, const struct access_log *log, const rn_http_done *d)
 {
     const rn_http_request *r = d->request;
 
     put(l, "{\"time\":\"");
     put_time(l);
     put(l, "\",\"peer\":\"");
-    put_peer(l, d->conn);
+    put_peer(l, log, d);
     put(l, "\"");
     put_member(l, "method", r == NULL ? NULL : rn_http_get_method(r));
     put_member(l, "target", r == NULL ? NULL : rn_http_get_target(r));
@@ -205,9 +226,9 @@ void access_log_done(const rn_http_done *done, void *arg)
     l.json = log->json;
     l.len = 0;
     if (log->json)
-        write_json(&l, done);
+        write_json(&l, log, done);
     else
-        write_combined(&l, done);
+        write_combined(&l, log, done);
     pthread_mutex_lock(&log->lock);
     full = log->front_len < BUFFER / 2 && log->front_len + l.len >= BUFFER / 2;
     if (log->front_len + l.len <= BUFFER) {
@@ -311,7 +332,7 @@ static void write_on(void *arg)
     rn_waitgroup_done(&log->writer);
 }
 
-int access_log_open(const char *path, bool json, struct access_log **ret)
+int access_log_open(const char *path, bool json, const char *peer_from, struct access_log **ret)
 {
     struct access_log *log = calloc(1, sizeof *log);
     int fd = open_file(path);
@@ -333,6 +354,7 @@ int access_log_open(const char *path, bool json, struct access_log **ret)
     }
     log->path = path;
     log->json = json;
+    log->peer_from = peer_from;
     log->fd = fd;
     (void)pthread_mutex_init(&log->lock, NULL);
     *ret = log;

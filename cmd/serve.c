@@ -406,7 +406,7 @@ static int serve(struct serve *s)
     int r;
 
     if (s->site.log_path != NULL &&
-        access_log_open(s->site.log_path, s->site.log_json, &s->log) < 0)
+        access_log_open(s->site.log_path, s->site.log_json, s->site.log_peer, &s->log) < 0)
         return CMD_FAILED;
     r = rn_run(&(rn_run_options){.procs = 1}, open_all, s);
     if (r < 0 || give_up_rights(s) < 0) {

@@ -38,10 +38,13 @@ const char site_help[] =
     "same\n"
     "                             files agree on\n"
     "\n"
-    "Log and time:\n"
+    "Log and limits:\n"
     "      --access-log FILE      a line for each request; SIGUSR1 and SIGHUP open FILE\n"
     "                             anew; -: to standard output\n"
     "      --log-format HOW       combined (the default) or json\n"
+    "      --log-peer FIELD       who asked, by the last of a header field that a proxy sets, as\n"
+    "                             X-Forwarded-For (default: who is connected)\n"
+    "      --max-head BYTES       of a request's head (16384)\n"
     "      --idle SECONDS         a connection may say nothing for so long (75); 0: no limit\n"
     "      --head SECONDS         from a request's first byte to the end of its head (10)\n"
     "      --write SECONDS        for the peer to take each 256 KiB (60)\n"
@@ -162,6 +165,16 @@ static bool add_header(struct site *s, char *text)
     return true;
 }
 
+static bool set_max_head(struct site *s, const char *text)
+{
+    long n;
+
+    if (!cmd_number("--max-head", text, 1024, 1 << 20, &n))
+        return false;
+    s->server->max_head_bytes = (size_t)n;
+    return true;
+}
+
 static bool set_fallback(struct site *s, const char *name)
 {
     if (*name == '\0' || *name == '/' || strlen(name) > 1000) {
@@ -233,6 +246,11 @@ bool site_option(struct site *s, int c, char *arg)
         return true;
     case SITE_LOG_FORMAT:
         return set_format(s, arg);
+    case SITE_LOG_PEER:
+        s->log_peer = arg;
+        return true;
+    case SITE_MAX_HEAD:
+        return set_max_head(s, arg);
     case SITE_IDLE:
         return set_seconds("--idle", arg, -1, &s->server->idle_ns);
     case SITE_HEAD:

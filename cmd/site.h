@@ -31,6 +31,7 @@ struct site {
     size_t headers_len;
     const char *log_path;
     bool log_json;
+    const char *log_peer; /* a header field; NULL: the connection's address */
     const char *user;
     bool no_sandbox;
     enum seccomp_mode seccomp;
@@ -53,6 +54,8 @@ enum {
     SITE_HEADER,
     SITE_ACCESS_LOG,
     SITE_LOG_FORMAT,
+    SITE_LOG_PEER,
+    SITE_MAX_HEAD,
     SITE_IDLE,
     SITE_HEAD,
     SITE_WRITE,
@@ -77,6 +80,8 @@ enum {
     {"header", required_argument, NULL, SITE_HEADER},                                              \
     {"access-log", required_argument, NULL, SITE_ACCESS_LOG},                                      \
     {"log-format", required_argument, NULL, SITE_LOG_FORMAT},                                      \
+    {"log-peer", required_argument, NULL, SITE_LOG_PEER},                                          \
+    {"max-head", required_argument, NULL, SITE_MAX_HEAD},                                          \
     {"idle", required_argument, NULL, SITE_IDLE},                                                  \
     {"head", required_argument, NULL, SITE_HEAD},                                                  \
     {"write", required_argument, NULL, SITE_WRITE},                                                \
@@ -95,7 +100,7 @@ bool site_option(struct site *s, int c, char *arg);
 
 /* Opens the file, to append to; before rn_run, so that it is done with the rights of who started
  * this. 0 or -errno, with a message. */
-int access_log_open(const char *path, bool json, struct access_log **ret);
+int access_log_open(const char *path, bool json, const char *peer_from, struct access_log **ret);
 
 /* Begins to write, and to listen to SIGUSR1 and SIGHUP: in a coroutine. */
 int access_log_begin(struct access_log *log);

@@ -48,7 +48,7 @@ def statuses(s):
 def test_wrong_options_are_told_and_exit_with_2():
     for option in ("--index=a/b", "--index=", "--cache-control=x", "--cache-control=x=a\nb",
                    "--error-page=404", "--error-page=200=x", "--error-page=404=/etc/passwd",
-                   "--fallback=", "--fallback=/etc/passwd",
+                   "--fallback=", "--fallback=/etc/passwd", "--max-head=1", "--max-head=9999999",
                    "--header=x", "--header=: x", "--header=a b: c", "--header=X:", "--header=X: a\rb",
                    "--header=Content-Length: 1", "--header=etag: 1", "--header=X: " + "x" * 9000,
                    "--log-format=xml", "--idle=-1", "--head=soon", "--drain=1s", "--seccomp=maybe"):
@@ -203,6 +203,12 @@ def test_addresses_are_logged_as_others_log_them():
                 c.sendall(GET % b"style.css")
                 read_response(c)
             assert COMBINED.match(lines_of(path, 1)[0])[1] == "::1"
+        with Serve("--access-log", path, "--log-peer", "x-forwarded-for", "--procs", "1") as s:
+            for fields in (("X-Forwarded-For: 10.9.9.9, 192.0.2.7",), ("X-Forwarded-For: 2001:db8::1",),
+                                        (), ("X-Forwarded-For: a - - \"",), ("X-Forwarded-For:",)):
+                ask(s, "/", *fields)
+            assert [line.split(" - - ")[0] for line in lines_of(path, 6)[1:]] == [
+                "192.0.2.7", "2001:db8::1", "127.0.0.1", "a", "-"]
 
 
 def test_what_a_peer_sends_cannot_forge_a_line():
@@ -313,6 +319,13 @@ def test_a_log_that_cannot_be_written_is_told_and_serving_goes_on():
 
 
 # ---- time ----
+
+def test_a_head_may_be_as_long_as_asked():
+    for option, long, status in (((), 20_000, 431), (("--max-head", "40000"), 20_000, 200),
+                                 (("--max-head", "1024"), 2000, 431)):
+        with Serve(*option) as s:
+            assert ask(s, "/", "Cookie: " + "x" * long)[0] == status
+
 
 def test_limits_of_time_are_as_asked():
     with Serve("--idle", "1", "--head", "1") as s:
