@@ -179,15 +179,15 @@ static const struct {
     /* 14.4, 15.3.7.1 */
     {"GET /small.txt", "Range: bytes=3-5\r\n", " 206 Partial Content\r\n", NULL},
     {"GET /small.txt", "Range: bytes=3-5\r\n", "Content-Range: bytes 3-5/100\r\n", NULL},
-    {"GET /small.txt", "Range: bytes=3-5\r\n", "Content-Length: 3\r\n\r\n345", "3456"},
+    {"GET /small.txt", "Range: bytes=3-5\r\n", "Content-Length: 3\r\n\r\n345", "\r\n\r\n3456"},
     {"GET /small.txt", "Range: bytes=-2\r\n", "Content-Length: 2\r\n\r\n89", NULL},
     {"GET /large.bin", "Range: bytes=49998-\r\n", "Content-Length: 2\r\n\r\n89", NULL},
     {"GET /large.bin", "Range: bytes=49998-\r\n", "Content-Range: bytes 49998-49999/50000\r\n",
      "Content-Length: 50000"},
-    {"GET /large.bin", "Range: bytes=1-3\r\n", "Content-Length: 3\r\n\r\n123", "1234"},
+    {"GET /large.bin", "Range: bytes=1-3\r\n", "Content-Length: 3\r\n\r\n123", "\r\n\r\n1234"},
     {"GET /", "Range: bytes=3-\r\n", "\r\n\r\nhome", "<p>home"},
     /* 14.2: for GET alone */
-    {"HEAD /small.txt", "Range: bytes=3-5\r\n", "Content-Length: 100\r\n", "206"},
+    {"HEAD /small.txt", "Range: bytes=3-5\r\n", "Content-Length: 100\r\n", " 206 "},
     {"GET /small.txt", "Range: lines=3-5\r\n", " 200 OK\r\n", "Content-Range"},
     {"GET /small.txt", "Range: bytes=3-5\r\nIf-Range: \"x\"\r\n", " 200 OK\r\n", "Content-Range"},
     /* 15.5.17 */
