@@ -66,6 +66,25 @@ static inline void rntest_read_full(rn_conn *conn, void *buf, size_t len)
     }
 }
 
+/* Until each other coroutine waits for something, however long its P has had no CPU. */
+static inline void rntest_until_all_wait(void)
+{
+    bool all;
+
+    do {
+        rn_stats *s;
+
+        CHECK_OK(rn_sleep(RN_MILLISECOND));
+        CHECK_OK(rn_stats_get(&s));
+        all = s->total.parked + 1 == s->total.coroutines_started - s->total.coroutines_ended;
+        if (!s->counting) {
+            CHECK_OK(rn_sleep(100 * RN_MILLISECOND));
+            all = true;
+        }
+        rn_stats_free(s);
+    } while (!all);
+}
+
 /* Does tests/meson.build run this under valgrind? */
 static inline bool rntest_on_valgrind(void)
 {

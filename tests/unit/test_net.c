@@ -278,7 +278,7 @@ RN_CORO_TEST(cancel_and_close_of_a_listener_wake_its_acceptors)
         CHECK_OK(rn_listen("tcp", "127.0.0.1:0", NULL, &ln));
         for (int i = 0; i < 6; i++)
             start_acceptor(&a[i], ln, 1 + i % 2);
-        CHECK_OK(rn_sleep(10 * RN_MILLISECOND));
+        rntest_until_all_wait();
         if (how == 0) {
             rn_listener_cancel(ln);
             rn_listener_cancel(ln);
@@ -325,7 +325,7 @@ RN_CORO_TEST(several_acceptors_on_several_procs_each_get_theirs)
     CHECK_OK(rn_listener_addr(ln, address, sizeof address));
     for (int i = 0; i < 8; i++)
         start_acceptor(&a[i], ln, 1 + i % 2);
-    CHECK_OK(rn_sleep(5 * RN_MILLISECOND));
+    rntest_until_all_wait();
     for (int i = 0; i < 8; i++)
         CHECK_OK(rn_dial("tcp", address, NULL, &c[i]));
     for (int i = 0; i < 8; i++) {
@@ -542,7 +542,7 @@ RN_CORO_TEST_ON(an_acceptor_that_gives_up_while_it_backs_off_tells_the_others, 3
         rn_waitgroup_add(&a[i].begun, 2);
         CHECK_OK(rn_go_with(&(rn_go_options){.proc = i + 2}, accept_in_group, &a[i]));
     }
-    CHECK_OK(rn_sleep(50 * RN_MILLISECOND)); /* both wait */
+    rntest_until_all_wait();
     CHECK_OK(rn__sys_fail("accept4", EMFILE, 1, 1000));
     CHECK_OK(rn_dial("tcp", address, NULL, &c));
     while (!backs_off(ln, 2) && !backs_off(ln, 3))

@@ -62,7 +62,7 @@ RN_CORO_TEST(each_channel_that_asked_gets_it_on_any_proc)
     CHECK_OK(rn_signal_notify(a, SIGUSR1));
     CHECK_OK(rn_signal_notify(b, SIGUSR1)); /* no room: only for who waits */
     CHECK_OK(rn_go_with(&(rn_go_options){.proc = 2}, waiter, rn_chan_ref(b)));
-    CHECK_OK(rn_sleep(20 * MS));
+    rntest_until_all_wait();
     CHECK_OK(kill(getpid(), SIGUSR1));
     CHECK_EQ(next_signal(a), SIGUSR1);
     rn_signal_stop(b);

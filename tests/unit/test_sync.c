@@ -92,7 +92,7 @@ RN_CORO_TEST(a_cancel_reaches_groups_within_groups)
 
     for (int i = 0; i < 3; i++)
         CHECK_OK(rn_group_go(&g, wait_for_inner, &cancelled));
-    CHECK_OK(rn_sleep(5 * MS));
+    rntest_until_all_wait();
     rn_group_cancel(&g);
     rn_group_cancel(&g);
     CHECK_EQ(rn_group_go(&g, sleep_long, &cancelled), -ECANCELED);
@@ -221,7 +221,7 @@ RN_CORO_TEST(a_cancel_reaches_whatever_a_coroutine_waits_in)
             CHECK_OK(rn_chan_new(sizeof(int), 0, &w.ch));
             CHECK_OK(rn_group_go(&g, ways[i], &w));
             if (before == 0)
-                CHECK_OK(rn_sleep(MS)); /* it waits; else it may not even have begun */
+                rntest_until_all_wait(); /* else it may not even have begun */
             rn_group_cancel(&g);
             CHECK_EQ(rn_group_wait(&g, 0), -ECANCELED);
             rn_chan_free(w.ch);
@@ -382,7 +382,7 @@ static void start_taker(struct taker *t, rn_sem *s, unsigned n, rn_time deadline
     *t = (struct taker){.s = s, .n = n, .deadline = deadline, .result = 1};
     rn_waitgroup_add(&t->done, 1);
     CHECK_OK(rn_go(take, t));
-    CHECK_OK(rn_sleep(2 * MS));
+    rntest_until_all_wait();
 }
 
 RN_CORO_TEST(a_semaphore_serves_in_order_and_whoever_leaves_blocks_nobody)
