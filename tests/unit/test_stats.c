@@ -560,6 +560,8 @@ static void answer(rn_http_response *w, rn_http_request *r, void *arg)
 
 static void check_http(const rn_stats_http *h)
 {
+    const rn_stats_slow *slow = NULL;
+
     CHECK(strcmp(h->name, "site \"1\"") == 0);
     CHECK_EQ(h->requests, 15);
     CHECK_EQ(h->status[200], 12);
@@ -572,10 +574,14 @@ static void check_http(const rn_stats_http *h)
     CHECK(h->times.max_ns >= 19 * MS); /* by the P's cached clock */
     CHECK(h->times.sum_ns >= 19 * 1000 * 1000);
     CHECK_EQ(h->n_slow, RN_STATS_SLOW);
-    CHECK(strcmp(h->slow[0].what, "GET /slow") == 0);
-    CHECK_EQ(h->slow[0].status, 200);
-    for (int i = 1; i < h->n_slow; i++)
-        CHECK(h->slow[i].took_ns <= h->slow[i - 1].took_ns);
+    for (int i = 0; i < h->n_slow; i++) {
+        CHECK(i == 0 || h->slow[i].took_ns <= h->slow[i - 1].took_ns);
+        if (strcmp(h->slow[i].what, "GET /slow") == 0)
+            slow = &h->slow[i];
+    }
+    /* The first, unless the machine had no time for another one in the middle of it. */
+    CHECK(slow == &h->slow[0] || (slow != NULL && h->slow[0].took_ns >= 19 * MS));
+    CHECK_EQ(slow->status, 200);
 }
 
 RN_CORO_TEST_ON(requests_are_counted_and_the_slowest_remembered, 1)
