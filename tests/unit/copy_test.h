@@ -175,6 +175,7 @@ static inline void wait_until_blocked(rn_conn *conn)
     /* Until nothing more arrives in the receiver: what lies before it is full. */
     for (int same = 0; same < 5; same = now == before ? same + 1 : 0) {
         before = now;
+        rntest_until_all_wait(); /* who feeds it is not only late */
         CHECK_OK(rn_sleep(10 * RN_MILLISECOND));
         CHECK_EQ(ioctl(rn_conn_fd(conn), FIONREAD, &now), 0);
         if (now == 0)

@@ -375,7 +375,7 @@ RN_CORO_TEST(an_empty_source_is_waited_for_not_asked_again_and_again)
         start_copy(&c);
         expect(c.far, 0, f.len);
         CHECK_OK(rn_waitgroup_wait(&f.done));
-        CHECK_OK(rn_sleep(20 * RN_MILLISECOND));
+        rntest_until_all_wait();
         before = calls_on_procs(RN__SYS_splice);
         CHECK_OK(rn_sleep(100 * RN_MILLISECOND));
         CHECK_EQ(calls_on_procs(RN__SYS_splice), before);
