@@ -220,9 +220,13 @@ static void see_reads(rn_conn *c, ssize_t all, const char *expected, char *cell)
     bool waits = strstr(expected, "waits") != NULL;
     ssize_t n, sum = 0;
 
-    rn_set_read_deadline(c, rn_after(waits ? 30 * RN_MILLISECOND : LONG));
-    while ((n = rn_read(c, buf, sizeof buf)) > 0)
-        sum += n;
+    do { /* a deadline that has passed gives nothing, also where there is something */
+        bool more = strncmp(expected, "all, ", 5) == 0 && sum < all;
+
+        rn_set_read_deadline(c, rn_after(waits && !more ? 30 * RN_MILLISECOND : LONG));
+        n = rn_read(c, buf, sizeof buf);
+        sum += n > 0 ? n : 0;
+    } while (n > 0);
     snprintf(cell, CELL_ROOM, "%s%s",
              sum == 0     ? ""
              : sum == all ? "all, "
