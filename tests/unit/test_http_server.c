@@ -539,7 +539,7 @@ RN_TEST(a_server_is_made_in_a_coroutine)
 
 RN_CORO_TEST(a_slow_head_is_answered_408_and_an_idle_connection_closed)
 {
-    rn_http_server_options o = {.head_ns = 50 * MS, .idle_ns = 20 * MS};
+    rn_http_server_options o = {.head_ns = 400 * MS, .idle_ns = 200 * MS};
     struct site *s = new_site(&o, answer_by_path, NULL);
 
     say(s, "GET / HT");
@@ -574,6 +574,7 @@ RN_CORO_TEST(an_empty_line_between_requests_starts_no_clock)
 struct far_conn {
     rn_conn *conn;
     rn_http_server *server;
+    rn_waitgroup done;
 };
 
 static void serve_far(void *arg)
@@ -581,28 +582,30 @@ static void serve_far(void *arg)
     struct far_conn *far = arg;
 
     rn_http_serve_conn(far->conn, far->server);
+    rn_waitgroup_done(&far->done);
 }
 
 /* Its P slept meanwhile, longer than a head may take. */
 RN_CORO_TEST(a_head_in_two_pieces_has_all_of_its_time_after_a_long_rest)
 {
-    rn_http_server_options o = {.head_ns = 1200 * MS};
+    rn_http_server_options o = {.head_ns = 3 * RN_SECOND};
     struct site s = {.len = 0};
-    struct far_conn far;
+    struct far_conn far = {.conn = NULL};
 
     CHECK_OK(rn_http_server_new(&o, answer_by_path, NULL, &far.server));
     rntest_pair(&s.client, &far.conn);
     rn_set_deadline(s.client, rn_after(15 * RN_SECOND));
+    rn_waitgroup_add(&far.done, 1);
     CHECK_OK(rn_go_with(&(rn_go_options){.proc = 3 - rn_proc_id()}, serve_far, &far));
     say(&s, GET("/one"));
     hear(&s, "this is /one\n");
-    rn_sleep(2200 * MS);
+    rn_sleep(3200 * MS);
     say(&s, "GET /two HTTP/1.1\r\n");
     rn_sleep(10 * MS);
     say(&s, "Host: x\r\nConnection: close\r\n\r\n");
     CHECK_HAS(hear(&s, NULL), "this is /two\n");
     rn_close(s.client);
-    rn_sleep(20 * MS);
+    CHECK_OK(rn_waitgroup_wait(&far.done));
     rn_http_server_free(far.server);
 }
 
