@@ -201,7 +201,7 @@ RN_CORO_TEST(a_wait_is_cancelled_and_one_waits_at_a_time)
 
     CHECK_OK(rn_spawn(ARGV("sleep", "60"), NULL, &p));
     CHECK_OK(rn_group_go(&g, wait_cancelled, p));
-    CHECK_OK(rn_sleep(20 * MS));
+    rntest_until_all_wait();
     CHECK_EQ(rn_process_wait(p, rn_after(MS), NULL), -EBUSY);
     rn_group_cancel(&g);
     CHECK_OK(rn_group_wait(&g, 0));
