@@ -170,6 +170,7 @@ static int lose_by_closing(void *arg)
     rn_conn *in[WAITING];
     rn_listener *group[GROUP];
     char address[128], byte;
+    bool is_lost[WAITING] = {false};
     int lost = 0, at_the_closed;
 
     (void)arg;
@@ -181,12 +182,17 @@ static int lose_by_closing(void *arg)
     at_the_closed = queued(group[1]);
     CHECK(at_the_closed > 0);
     rn_listener_close(group[1]);
-    for (int i = 0; i < WAITING; i++) {
-        rn_set_read_deadline(in[i], rn_after(RN_MILLISECOND));
-        lost += rn_read(in[i], &byte, 1) == -ECONNRESET;
-        rn_close(in[i]);
+    while (lost < at_the_closed) { /* or the test's time is up */
+        for (int i = 0; i < WAITING; i++)
+            if (!is_lost[i] && rn_recv(in[i], &byte, 1, RN_MSG_DONTWAIT) == -ECONNRESET) {
+                is_lost[i] = true;
+                lost++;
+            }
+        rn_yield();
     }
     CHECK_EQ(lost, at_the_closed);
+    for (int i = 0; i < WAITING; i++)
+        rn_close(in[i]);
     rn_listener_close(group[0]);
     rn_listener_close(group[2]);
     return 0;
