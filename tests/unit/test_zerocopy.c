@@ -134,7 +134,8 @@ static void cancel_later(void *arg)
     rn_waitgroup_done(&readers);
 }
 
-static void give_up(bool by_cancel)
+/* False: on a busy machine it may be too late before it has begun. */
+static bool give_up(bool by_cancel)
 {
     static char buf[4 * BIG];
     rn_zerocopy_report report;
@@ -154,24 +155,31 @@ static void give_up(bool by_cancel)
     n = rn_send_zerocopy(a, buf, sizeof buf, &report);
     CHECK_EQ(n, by_cancel ? -ECANCELED : -ETIME);
     memset(buf, 'X', sizeof buf);
-    CHECK(report.by_reference > 0);
+    CHECK_OK(rn_waitgroup_wait(&readers));
+    if (report.by_reference == 0) {
+        rn_close(a);
+        rn_close(b);
+        return false;
+    }
     rn_set_write_deadline(a, 0);
     CHECK_EQ(rn_write(a, "x", 1), n); /* poisoned */
-    CHECK_OK(rn_waitgroup_wait(&readers));
-    start_reader(b); /* it finds only what was sent before the reset */
+    start_reader(b);                  /* it finds only what was sent before the reset */
     CHECK_OK(rn_waitgroup_wait(&readers));
     CHECK((int64_t)got < report.by_reference + report.by_copy);
     rn_close(a);
+    return true;
 }
 
 RN_CORO_TEST(a_deadline_gives_the_buffer_back_by_a_reset)
 {
-    give_up(false);
+    for (int i = 0; !give_up(false); i++)
+        CHECK(i < 20);
 }
 
 RN_CORO_TEST(a_cancel_gives_the_buffer_back_by_a_reset)
 {
-    give_up(true);
+    for (int i = 0; !give_up(true); i++)
+        CHECK(i < 20);
 }
 
 /* The whole buffer is in the kernel, and only the peer's acknowledgement is missing. */
@@ -185,8 +193,12 @@ RN_CORO_TEST(a_deadline_while_only_the_notice_is_missing)
     rntest_pair(&a, &b);
     CHECK_OK(rn_set_buffers(b, 4 << 10, 0));
     CHECK_OK(rn_set_buffers(a, 0, 1 << 20));
-    rn_set_write_deadline(a, rn_after(50 * RN_MILLISECOND));
-    CHECK_EQ(rn_send_zerocopy(a, buf, sizeof buf, &report), -ETIME);
+    for (rn_time span = 50 * RN_MILLISECOND;; span *= 2) { /* until it begins in time */
+        rn_set_write_deadline(a, rn_after(span));
+        CHECK_EQ(rn_send_zerocopy(a, buf, sizeof buf, &report), -ETIME);
+        if (report.by_reference + report.by_copy > 0)
+            break;
+    }
     memset(buf, 'X', sizeof buf);
     CHECK_EQ(report.by_reference + report.by_copy, sizeof buf);
     start_reader(b);
