@@ -213,7 +213,8 @@ RN_CORO_TEST_ON(a_close_that_lingers_is_counted_when_it_ends, 1)
 
     rntest_pair(&a, &b);
     CHECK_OK(rn_write(a, "unread", 6));
-    rn_sleep(MS);
+    while (rn_input_queued(b) < 6)
+        rn_yield();
     rn_close(b);
     s = take();
     CHECK_EQ(s->lingering, 1);
