@@ -308,8 +308,8 @@ RN_CORO_TEST(a_server_that_does_not_answer_is_given_up_for_the_next)
     start_server(&server, 0, stay_silent);
     start_server(&second, 0, answer_by_name);
     snprintf(both, sizeof both, "%s,%s", server.address, second.address);
-    CHECK_OK(
-        rn_dns_use(&(rn_dns_options){.servers = both, .search = "", .timeout_ms = 30, .tries = 6}));
+    CHECK_OK(rn_dns_use(
+        &(rn_dns_options){.servers = both, .search = "", .timeout_ms = 200, .tries = 6}));
     CHECK_EQ(rn_lookup_host("v4.test", NULL, &ip, 1), 1);
     CHECK_OK(rn_dns_use(
         &(rn_dns_options){.servers = server.address, .search = "", .timeout_ms = 30, .tries = 2}));
@@ -492,7 +492,7 @@ RN_CORO_TEST_ON(what_the_kernel_refuses_is_told, 1)
     rn_ip ip;
     int fds;
 
-    use_server(answer_by_name, (rn_dns_options){.timeout_ms = 100, .tries = 4});
+    use_server(answer_by_name, (rn_dns_options){.timeout_ms = 2000, .tries = 4});
     CHECK_EQ(rn_lookup_host("v4.test", &v4, &ip, 1), 1);
     fds = rntest_count_fds();
     for (size_t i = 0; i < RN_COUNT_OF(rows); i++) {
