@@ -92,7 +92,7 @@ static int scale(void)
 
 rn_time fault_limit(void)
 {
-    return rn_after(5 * RN_SECOND * scale());
+    return rn_after(15 * RN_SECOND * scale());
 }
 
 /* ---- in the child ---- */
@@ -299,7 +299,7 @@ static void run_case(const struct scenario *s, const struct plan *p)
     rn_run_options o = {.procs = PROCS,
                         .alloc = &counted,
                         .log = keep_log,
-                        .grace_ns = RN_SECOND * scale(),
+                        .grace_ns = 10 * RN_SECOND * scale(),
                         .dump_on_sigquit = true};
     int fds = rntest_count_fds(), threads = count_threads(), r;
 
@@ -365,7 +365,7 @@ static bool try_case(const struct scenario *s, const struct plan *p)
         exit(0); /* so that leak checkers run */
     }
     close(fds[1]);
-    ended = await_child(fds[0], 30 * scale());
+    ended = await_child(fds[0], 60 * scale());
     if (!ended) {
         kill(pid, SIGQUIT); /* shows its coroutines */
         (void)await_child(fds[0], 1);
