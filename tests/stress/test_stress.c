@@ -320,7 +320,7 @@ static int rest_all(void *arg)
         CHECK_OK(rn_go_with(&(rn_go_options){.proc = 1 + (int)(r >> 8) % 2}, cancel_by_ref, ref));
         CHECK_OK(rn_go_with(&(rn_go_options){.proc = 1 + (int)(r >> 9) % 2}, write_and_close, b));
     }
-    until = rn_after(10 * RN_SECOND);
+    until = rn_after(60 * RN_SECOND);
     while (atomic_load(&handled) < 100 && rn_now() < until)
         CHECK_OK(rn_sleep(RN_MILLISECOND));
     CHECK_EQ(atomic_load(&handled), 100); /* each exactly once */
