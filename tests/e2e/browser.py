@@ -5,7 +5,7 @@ import os
 import subprocess
 import tempfile
 
-from e2e import die_with_us
+from e2e import LIMIT, die_with_us
 
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--mute-audio", "--disable-sync",
          "--disable-background-networking", "--disable-component-update", "--disable-default-apps",
@@ -42,7 +42,7 @@ class Browser:
             if kind is None:
                 self.session = None
                 self.call("Browser.close")
-                self.process.wait(20)
+                self.process.wait(LIMIT / 2)
         finally:
             if self.process.poll() is None:
                 self.process.kill()

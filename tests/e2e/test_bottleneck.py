@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 
-from e2e import BUILD, Skip, main
+from e2e import BUILD, LIMIT, Skip, main
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 RUN = os.path.join(ROOT, "examples", "bottleneck", "run")
@@ -13,7 +13,7 @@ RUN = os.path.join(ROOT, "examples", "bottleneck", "run")
 def run(case, requests):
     """{variant: text}, and {row: {variant: number}} of the table at the end."""
     p = subprocess.run([RUN, case, "--requests", str(requests), "--build", BUILD], capture_output=True,
-                       text=True, timeout=60, check=False, env=dict(os.environ, RN_PROCS="2"))
+                       text=True, timeout=LIMIT / 2, check=False, env=dict(os.environ, RN_PROCS="2"))
     assert p.returncode == 0, (p.stdout, p.stderr)
     texts, _, table = p.stdout.rpartition("for each request")
     variants, *rows = table.splitlines()
@@ -66,14 +66,14 @@ def test_a_blocking_call():
 
 def test_wrong_calls_are_told():
     for argv in ([], ["nonsense"], ["small-writes", "--requests", "7"], ["small-writes", "--requests", "x"]):
-        p = subprocess.run([RUN, *argv], capture_output=True, text=True, timeout=20, check=False)
+        p = subprocess.run([RUN, *argv], capture_output=True, text=True, timeout=LIMIT / 2, check=False)
         assert p.returncode == 2 and "usage: run" in p.stderr, p
     p = subprocess.run([RUN, "small-writes", "--build", "/none"], capture_output=True, text=True,
-                       timeout=20, check=False)
+                       timeout=LIMIT / 2, check=False)
     assert p.returncode == 1 and "/none/examples/bottleneck_writes; build first" in p.stderr, p
     for name in ("blocking", "connections", "writes"):
         p = subprocess.run([os.path.join(BUILD, "examples", "bottleneck_" + name), "nonsense", ":0"],
-                           capture_output=True, text=True, timeout=20, check=False)
+                           capture_output=True, text=True, timeout=LIMIT / 2, check=False)
         assert p.returncode == 2 and p.stderr.startswith("usage: " + name), p
 
 

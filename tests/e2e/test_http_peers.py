@@ -106,7 +106,7 @@ def content(path):
 
 def curl(s, *options, paths=("/text.txt",)):
     """For each path (status, bytes received, bytes sent, connections made), and all bodies in one."""
-    r = subprocess.run(["curl", "-sS", "--max-time", "20", "--path-as-is", *options, "-w",
+    r = subprocess.run(["curl", "-sS", "--max-time", str(LIMIT / 2), "--path-as-is", *options, "-w",
                         "%{stderr}= %{http_code} %{size_download} %{size_upload} %{num_connects}\n",
                         *[s.at + p for p in paths]], capture_output=True, timeout=LIMIT, check=False)
     assert r.returncode == 0, (options, r.returncode, r.stderr)

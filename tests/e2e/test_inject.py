@@ -3,7 +3,7 @@ within, but below libc and liburing too, and in the program as it ships."""
 import subprocess
 import tempfile
 
-from e2e import RUNNEL, Program, Skip, main, read_exactly, until
+from e2e import LIMIT, RUNNEL, Program, Skip, main, read_exactly, until
 
 
 class Injected(Program):
@@ -49,7 +49,7 @@ def ends(*rules, status=1):
     with tempfile.NamedTemporaryFile() as trace:
         p = subprocess.run(["strace", "-D", "-f", "-qq", "-o", trace.name, "-e", "signal=none",
                             *(a for rule in rules for a in ("-e", "inject=" + rule)), RUNNEL, "echo", "127.0.0.1:0"],
-                           capture_output=True, text=True, timeout=20, check=False)
+                           capture_output=True, text=True, timeout=LIMIT / 2, check=False)
     assert p.returncode == status, (p.returncode, p.stderr)
     return p.stderr
 

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 
-from e2e import BUILD, SANITIZED, Skip, main
+from e2e import BUILD, LIMIT, SANITIZED, Skip, main
 
 C_PROGRAM = """#include <runnel/runnel.h>
 static int run(void *arg) { (void)arg; return rn_sleep(1); }
@@ -19,7 +19,7 @@ def compile_and_run(folder, compiler, name, source, *flags):
     with open(path, "w", encoding="ascii") as f:
         f.write(source)
     subprocess.run([compiler, "-Wall", "-Wextra", "-Werror", path, "-o", program, *flags], check=True)
-    subprocess.run([program], check=True, timeout=20)
+    subprocess.run([program], check=True, timeout=LIMIT / 2)
 
 
 def check_dns(root, env):

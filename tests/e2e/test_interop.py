@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 
-from e2e import BUILD, LIMIT, RUNNEL, Program, built_by_go, die_with_us, main, need
+from e2e import BUILD, LIMIT, RUNNEL, Program, built_by_go, die_with_us, free_port, main, need
 
 OURS = os.path.join(BUILD, "tests", "interop")
 STREAMS, RECORDS, PACKETS = ["tcp", "tcp6", "unix"], ["unixpacket"], ["udp", "udp6", "unixgram"]
@@ -158,12 +158,9 @@ def socat_dials(network, address):
 
 @contextlib.contextmanager
 def socat_serving(network):
-    port = None
+    port = free_port()
     address = any_address(network)
     if not network.startswith("unix"):
-        with socket.socket(*KINDS[network]) as s:
-            s.bind(parse(network, address))
-            port = s.getsockname()[1]
         address = address[:-1] + str(port)
     where = {"tcp": f"TCP4-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork",
              "tcp6": f"TCP6-LISTEN:{port},bind=[::1],reuseaddr,fork",
