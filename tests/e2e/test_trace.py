@@ -12,9 +12,9 @@ import time
 import urllib.error
 import urllib.request
 
-from e2e import (GET, Program, RESET, RUNNEL, SANITIZED, Serve, Skip, free_port, main, read_all,
+from e2e import (GET, LIMIT, Program, RESET, RUNNEL, SANITIZED, Serve, Skip, free_port, main, read_all,
                  read_exactly, read_response, until)
-from tracing import TRACE, Tracer, counts_of, n_sockets, need_bpf, settle, strace_counts, trace
+from tracing import TRACE, Tracer, counts_of, is_at_rest, n_sockets, need_bpf, settle, strace_counts, trace
 # Names of runnel's own counters that are not the kernel's.
 OTHER_NAMES = {"recv": "recvfrom", "send": "sendto", "eventfd_write": "write", "fstatat": "newfstatat",
                "prlimit": "prlimit64"}
@@ -44,7 +44,7 @@ def test_what_is_missing_is_told_with_what_to_do():
             if subprocess.run([*wrap, "true"], check=False).returncode:
                 raise Skip(f"no {wrap[0]}")
             done, refused = (subprocess.run([*wrap, copy, "trace", *argv, "true"], capture_output=True,
-                                            text=True, timeout=20, check=False)
+                                            text=True, timeout=LIMIT / 2, check=False)
                              for argv in (["--json"], ["--slow", "10ms"]))
         assert done.returncode == 0 and "by ptrace" in done.stderr and says in done.stderr, done
         assert counts_of(json.loads(done.stdout))["execve"] == (1, 0), done
@@ -94,7 +94,7 @@ def test_a_running_server_of_many_threads_is_counted():
                 for _ in range(n_messages):
                     c.sendall(b"hello")
                     assert read_exactly(c, 5) == b"hello"
-        until(lambda: n_sockets(s.process.pid) <= before, "it closes nothing")
+        until(lambda: is_at_rest(s.process.pid, before), "it closes nothing")
         counts = counts_of(tracer.end())
         writes = sum(counts.get(name, (0, 0))[0] for name in ("write", "sendto", "sendmsg"))
         reads = sum(counts.get(name, (0, 0))[0] for name in ("read", "recvfrom", "recvmsg"))
@@ -118,11 +118,12 @@ def test_numbers_are_those_of_the_own_pid_namespace():
     if shutil.which("unshare") is None or subprocess.run([*ns, "true"], check=False).returncode:
         raise Skip("no pid namespace")
     out = subprocess.run([*ns, *TRACE, "--json", "-f", "--", "sh", "-c", "sh -c true; sh -c true; :"],
-                         capture_output=True, text=True, timeout=20, check=True).stdout
+                         capture_output=True, text=True, timeout=LIMIT / 2, check=True).stdout
     assert counts_of(json.loads(out))["execve"] == (3, 0), out
     out = subprocess.run([*ns, *TRACE, "--json", "--slow", "40ms", "sh", "-c", "exec sleep 0.05"],
-                         capture_output=True, text=True, timeout=20, check=True).stdout
-    assert 1 < json.loads(out)["process"] < 100 and "nanosleep" in out, out
+                         capture_output=True, text=True, timeout=LIMIT / 2, check=True).stdout
+    slow = [json.loads(line) for line in out.splitlines()]     # the others are the machine's pauses
+    assert any("nanosleep" in e["call"] for e in slow) and all(1 < e["process"] < 100 for e in slow), out
 
 
 def test_it_ends_with_its_target_after_its_time_or_by_a_signal():
@@ -131,7 +132,7 @@ def test_it_ends_with_its_target_after_its_time_or_by_a_signal():
         assert trace("--seconds", "1", "-p", str(p.pid)).stdout != ""
         tracer = Tracer(p.pid)
         p.kill()
-        out, err = tracer.process.communicate(timeout=20)
+        out, err = tracer.process.communicate(timeout=LIMIT / 2)
         assert tracer.process.returncode == 0 and err == "", err
         json.loads(out)
     gone = trace("-p", str(p.pid), ok=False)
@@ -142,7 +143,7 @@ def test_it_ends_with_its_target_after_its_time_or_by_a_signal():
                           stdout=subprocess.PIPE) as p:
         assert p.stdout.readline() == "on\n"
         p.terminate()
-        assert "execve" in p.communicate(timeout=20)[0] and p.returncode == 0
+        assert "execve" in p.communicate(timeout=LIMIT / 2)[0] and p.returncode == 0
 
 
 def test_only_the_calls_asked_for_are_counted():
@@ -170,7 +171,7 @@ def test_a_histogram_is_drawn_anew_on_a_terminal():
         raise Skip("no script")
     out = subprocess.run(["script", "-qec", f"{RUNNEL} trace --latency execve -f -- "
                           "sh -c 'sleep 1.2; sleep 0.1'", "/dev/null"],
-                         capture_output=True, text=True, timeout=20, check=True).stdout
+                         capture_output=True, text=True, timeout=LIMIT / 2, check=True).stdout
     assert re.search(r"\033\[\d+A\033\[J", out), out
     assert re.findall(r"execve: (\d+) calls", out)[-1] == "3", out
 
@@ -178,15 +179,16 @@ def test_a_histogram_is_drawn_anew_on_a_terminal():
 def test_slow_calls_are_told_with_their_stacks():
     need_bpf()
     out = trace("--slow", "40ms", "--", "sleep", "0.05").stdout
-    assert re.search(r"sleep\[(\d+)/\1\] clock_nanosleep\(.*\) = 0, after \d\d", out), out
+    assert re.search(r"sleep\[(\d+)/\1\] clock_nanosleep\(.*\) = 0, after \d", out), out
     assert "#0 0x" in out and "nanosleep+0x" in out and " in libc" in out, out
-    assert trace("--slow", "10s", "--", "sleep", "0.05").stdout == ""
+    assert trace("--slow", "60s", "--", "sleep", "0.05").stdout == ""
     assert "] openat(-100, " in trace("--slow", "1ns", "--calls", "openat", "--", "true").stdout
     with Program(RUNNEL, "echo", "--procs", "1", "127.0.0.1:PORT") as s:
         tracer = Tracer(s.process.pid, "--slow", "200ms", "--calls", "epoll_wait,epoll_pwait2")
         with s.connect() as c:
             c.sendall(b"1")
             assert c.recv(1) == b"1"
+            until(lambda: is_at_rest(s.process.pid, 2), "it does not wait")
             time.sleep(0.3)
             c.sendall(b"2")
             assert c.recv(1) == b"2"
@@ -200,15 +202,15 @@ def test_slow_calls_are_told_with_their_stacks():
 
 def talk(port):
     """Three connections to an echo server, each with another end."""
-    with socket.create_connection(("127.0.0.1", port), 10) as c:    # closes first
+    with socket.create_connection(("127.0.0.1", port), LIMIT / 2) as c:    # closes first
         for _ in range(10):
             c.sendall(b"hello")
             assert read_exactly(c, 5) == b"hello"
-    with socket.create_connection(("127.0.0.1", port), 10) as c:    # resets
+    with socket.create_connection(("127.0.0.1", port), LIMIT / 2) as c:    # resets
         c.sendall(b"abc")
         assert read_exactly(c, 3) == b"abc"
         c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-    with socket.create_connection(("127.0.0.1", port), 10) as c:    # half-closes
+    with socket.create_connection(("127.0.0.1", port), LIMIT / 2) as c:    # half-closes
         c.sendall(b"x" * 4000)
         c.shutdown(socket.SHUT_WR)
         assert read_all(c) == b"x" * 4000
@@ -237,14 +239,15 @@ def test_counts_are_those_of_perf():
     argv = ["dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=1000", "status=none"]
     with tempfile.NamedTemporaryFile("r") as out:
         p = subprocess.run(["perf", "trace", "-s", "-o", out.name, "--", *argv], capture_output=True,
-                           text=True, timeout=20, check=False)
-        theirs = {name: int(n) for name, n in re.findall(r"^ +(\w+) +(\d+) +\d+ +[\d.]+", out.read(), re.M)}
+                           text=True, timeout=LIMIT / 2, check=False)
+        said = p.stderr + out.read()
+        theirs = {name: int(n) for name, n in re.findall(r"^ +(\w+) +(\d+) +\d+ +[\d.]+", said, re.M)}
     if p.returncode or not theirs:
         raise Skip("perf trace: " + p.stderr.strip()[:80])
     mine = counts_of(json.loads(trace("--json", "--", *argv).stdout))
     for name in ("read", "write", "openat", "close", "dup2"):
         # perf begins a moment later, and may lose an event; strace, above, must agree to the call.
-        assert 0 <= mine[name][0] - theirs[name] <= 2, (name, mine, theirs)
+        assert 0 <= mine[name][0] - theirs[name] <= 2 or "LOST" in said, (name, mine, theirs, said)
 
 
 def test_the_life_of_a_connection_is_told():
@@ -253,7 +256,7 @@ def test_the_life_of_a_connection_is_told():
         here, there = Tracer(os.getpid(), "--connections"), Tracer(s.process.pid, "-c")
         before = n_sockets(s.process.pid)
         talk(s.port)
-        until(lambda: n_sockets(s.process.pid) <= before, "the server closes nothing")
+        until(lambda: is_at_rest(s.process.pid, before), "the server closes nothing")
         ours, theirs = here.end_lines(), there.end_lines()
     ours = [c for c in ours if c["remote"] == f"127.0.0.1:{s.port}"]
     assert [c["how"] for c in ours] == ["connected"] * 3 and len(theirs) == 3, (ours, theirs)
@@ -289,7 +292,7 @@ def test_a_refused_and_an_open_connection_are_told():
                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
             first, states, calls = (p.stdout.readline() for _ in range(3))
             p.terminate()
-            rest = p.communicate(timeout=20)[0]
+            rest = p.communicate(timeout=LIMIT / 2)[0]
         assert first.endswith("never established (Connection refused)\n"), first
         assert states.strip().startswith("states: SYN_SENT ") and states.endswith(", CLOSED\n"), states
         assert "connect 1 in " in calls and "1 errors" in calls, calls
@@ -309,7 +312,7 @@ def test_the_timeline_is_drawn_by_a_browser():
             page = f.read()
         assert "http" not in page.replace("http://www.w3.org/2000/svg", ""), "something from elsewhere"
         dom = subprocess.run(["/usr/bin/chromium", "--headless", "--no-sandbox", "--dump-dom",
-                              "file://" + path], capture_output=True, text=True, timeout=25,
+                              "file://" + path], capture_output=True, text=True, timeout=LIMIT / 2,
                              check=True).stdout
         rows = re.search("<tbody.*</tbody>", dom, re.S).group()
         assert rows.count("<tr>") == 3 and rows.count("<svg") == 3 and "4000" in rows, dom
@@ -333,11 +336,11 @@ def test_figures_can_be_collected_by_prometheus():
             for _ in range(30):
                 c.sendall(b"x")
                 assert read_exactly(c, 1) == b"x"
-        with urllib.request.urlopen(url + "/metrics", timeout=20) as answer:
+        with urllib.request.urlopen(url + "/metrics", timeout=LIMIT / 2) as answer:
             assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
             text = answer.read().decode()
         try:
-            urllib.request.urlopen(url + "/other", timeout=20)
+            urllib.request.urlopen(url + "/other", timeout=LIMIT / 2)
             assert False, "/other is there"
         except urllib.error.HTTPError as e:
             assert e.code == 404
@@ -351,7 +354,29 @@ def test_figures_can_be_collected_by_prometheus():
     assert len(buckets) == 14 and buckets == sorted(buckets), buckets
     assert values["runnel_trace_processes"] == "1" and values["runnel_trace_lost_total"] == "0"
     if shutil.which("promtool"):
-        subprocess.run(["promtool", "check", "metrics"], input=text, text=True, check=True, timeout=20)
+        subprocess.run(["promtool", "check", "metrics"], input=text, text=True, check=True, timeout=LIMIT / 2)
+
+
+def bpftrace(programs, s, seconds):
+    """(status, output, errors) of each, on an echo server that has something to do for so long."""
+    tracers = [subprocess.Popen(["bpftrace", "-e", p, str(s.process.pid)], text=True, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE) for p in programs]
+    for p in tracers:
+        attaching = p.stdout.readline()
+        if "Attaching" not in attaching:
+            for other in tracers:
+                other.kill()
+            raise Skip("bpftrace: " + attaching + p.communicate()[1].splitlines()[0])
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with s.connect() as c:
+            c.sendall(b"x")
+            assert read_exactly(c, 1) == b"x"
+        time.sleep(0.01)
+    for p in tracers:
+        p.send_signal(signal.SIGINT)
+    ends = [p.communicate(timeout=LIMIT / 2) for p in tracers]
+    return [(p.returncode, out, err) for p, (out, err) in zip(tracers, ends)]
 
 
 def test_the_bpftrace_lines_of_the_guide_work():
@@ -363,25 +388,11 @@ def test_the_bpftrace_lines_of_the_guide_work():
         lines = re.findall(r"^    bpftrace -e '(.*)' PID$", f.read(), re.M)
     assert len(lines) == 5, lines
     with Program(RUNNEL, "echo", "127.0.0.1:PORT") as s:
-        tracers = [subprocess.Popen(["bpftrace", "-e", line, str(s.process.pid)], text=True,
-                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE) for line in lines]
-        for p in tracers:
-            attaching = p.stdout.readline()
-            if "Attaching" not in attaching:
-                for other in tracers:
-                    other.kill()
-                raise Skip("bpftrace: " + attaching + p.communicate()[1].splitlines()[0])
-        deadline = time.monotonic() + 3  # it says that it begins to attach, not that it has
-        while time.monotonic() < deadline:
-            with s.connect() as c:
-                c.sendall(b"x")
-                assert read_exactly(c, 1) == b"x"
-            time.sleep(0.01)
-        for p in tracers:
-            p.send_signal(signal.SIGINT)
-        for line, p in zip(lines, tracers):
-            out, err = p.communicate(timeout=20)
-            assert p.returncode == 0 and re.search(r"@|->", out), (line, out, err)
+        for seconds in (3, 6, 12):   # it says that it begins to attach, not that it has
+            said = bpftrace(lines, s, seconds)
+            if all(code == 0 and re.search(r"@|->", out) for code, out, _ in said):
+                return
+    raise AssertionError(list(zip(lines, said)))
 
 
 def test_counts_are_those_that_runnel_counts_itself():
@@ -389,7 +400,7 @@ def test_counts_are_those_that_runnel_counts_itself():
     admin = free_port()
     with Serve("--admin", f"127.0.0.1:{admin}", "--procs", "2") as s:
         def own():
-            with urllib.request.urlopen(f"http://127.0.0.1:{admin}/debug/stats.json", timeout=20) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{admin}/debug/stats.json", timeout=LIMIT / 2) as answer:
                 calls = json.load(answer)["total"]["calls"]
             return {OTHER_NAMES.get(c["name"], c["name"]): (c["calls"], c["errors"] + c["again"]) for c in calls}
 

@@ -8,13 +8,13 @@ import signal
 import subprocess
 import tempfile
 
-from e2e import RUNNEL, Skip, until
+from e2e import LIMIT, RUNNEL, Skip, until
 
 TRACE = [RUNNEL, "trace"]
 
 
 def trace(*argv, ok=True, **more):
-    p = subprocess.run([*TRACE, *argv], capture_output=True, text=True, timeout=20, check=False, **more)
+    p = subprocess.run([*TRACE, *argv], capture_output=True, text=True, timeout=LIMIT / 2, check=False, **more)
     assert not ok or p.returncode == 0, p
     return p
 
@@ -34,7 +34,7 @@ def strace_counts(*argv):
     if shutil.which("strace") is None:
         raise Skip("no strace")
     with tempfile.NamedTemporaryFile("r") as f:
-        subprocess.run(["strace", "-c", "-o", f.name, *argv], capture_output=True, timeout=20,
+        subprocess.run(["strace", "-c", "-o", f.name, *argv], capture_output=True, timeout=LIMIT / 2,
                        check=False)
         rows = [line.split() for line in f if re.match(r" *\d", line) and "total" not in line]
     return {r[-1]: (int(r[3]), int(r[4]) if len(r) == 6 else 0) for r in rows}
@@ -60,7 +60,7 @@ class Tracer:
 
     def end_text(self):
         self.process.send_signal(signal.SIGINT)
-        out, err = self.process.communicate(timeout=20)
+        out, err = self.process.communicate(timeout=LIMIT / 2)
         assert self.process.returncode == 0 and err == "", (self.process.returncode, err)
         return out
 
@@ -74,11 +74,24 @@ def n_sockets(pid):
     return n
 
 
+def is_at_rest(pid, sockets):
+    """Has it no more than so many sockets, and sleep all its threads? A socket that is gone may be in a close(2)
+    that has not returned."""
+    if n_sockets(pid) > sockets:
+        return False
+    for tid in os.listdir(f"/proc/{pid}/task"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            with open(f"/proc/{pid}/task/{tid}/stat", encoding="ascii") as f:
+                if f.read().rsplit(")", 1)[1].split()[0] != "S":
+                    return False
+    return True
+
+
 def settle(echo):
     """Until nothing is under way in an echo server, not even the connection that has found it: what
     comes after that one has been answered, and both are closed. How many sockets are left."""
     with echo.connect() as c:
         c.sendall(b"x")
         assert c.recv(1) == b"x"
-    until(lambda: n_sockets(echo.process.pid) == 1, "it closes nothing")
+    until(lambda: is_at_rest(echo.process.pid, 1), "it closes nothing")
     return 1
