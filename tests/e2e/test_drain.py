@@ -3,6 +3,7 @@
 import hashlib
 import re
 import signal
+import socket
 import time
 
 from e2e import GET, LIMIT, Serve, main, read_all, read_exactly, read_head, until
@@ -35,23 +36,30 @@ def test_while_it_drains_new_connections_are_refused():
         busy.sendall(GET % b"big.bin")
         read_head(busy)
         s.send(signal.SIGINT)
-        until(lambda: "draining" in s.stderr(), "no word of draining")
-        time.sleep(0.2)
-        assert s.process.poll() is None and s.is_refusing(), "connected, and nobody will accept it"
+        until(s.is_refusing, "connected, and nobody will accept it")
+        assert s.process.poll() is None
 
 
 def test_a_drain_does_not_cut_off_an_answer_whose_peer_still_sends():
-    with Serve() as s, s.connect() as c:
-        c.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 40000\r\n\r\n" + b"x" * 10000)
-        time.sleep(0.2)  # answered with 405; the close lingers
-        s.send(signal.SIGTERM)
-        time.sleep(0.2)
-        c.sendall(b"x" * 10000)  # to a closed socket this would draw a reset, and the answer were lost
-        time.sleep(0.2)
-        c.sendall(b"x" * 20000)
-        assert read_all(c).startswith(b"HTTP/1.1 405 ")
-        c.close()
-        assert s.process.wait(LIMIT / 3) == 0, s.stderr()
+    for tries in range(5):
+        start = time.monotonic()
+        with Serve() as s, s.connect() as c:
+            c.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 40000\r\n\r\n" + b"x" * 10000)
+            c.recv(1, socket.MSG_PEEK)  # answered with 405; the close lingers
+            s.send(signal.SIGTERM)
+            until(s.is_refusing, "it does not drain")
+            try:
+                c.sendall(b"x" * 10000)  # to a closed socket this would draw a reset, and the answer were lost
+                time.sleep(0.2)
+                c.sendall(b"x" * 20000)
+                assert read_all(c).startswith(b"HTTP/1.1 405 ")
+            except OSError:
+                # It lingers for two seconds, which a busy machine may need for this.
+                assert time.monotonic() - start > 1.9 and tries < 4
+                continue
+            c.close()
+            assert s.process.wait(LIMIT / 3) == 0, s.stderr()
+            return
 
 
 def test_a_second_signal_ends_at_once():
@@ -65,13 +73,16 @@ def test_a_second_signal_ends_at_once():
             assert s.process.wait(LIMIT / 3) == 128 + signo
 
 
+def used_in_a_second(s):
+    before = s.cpu_s()
+    time.sleep(1)
+    return s.cpu_s() - before
+
+
 def test_with_64_descriptors_200_clients_get_served():
     with Serve(limit=64) as s:
         conns = [s.connect() for _ in range(200)]
-        time.sleep(0.3)
-        before = s.cpu_s()
-        time.sleep(1)
-        assert s.cpu_s() - before < 0.3, "it spins"
+        until(lambda: used_in_a_second(s) < 0.3, "it spins")
         for c in conns:
             c.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         for c in conns:  # 503: no descriptor was left to open the file
