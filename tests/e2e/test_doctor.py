@@ -327,8 +327,14 @@ class Network:
         self.keeper = subprocess.Popen(["unshare", "-n", "sleep", "600"], stderr=subprocess.DEVNULL,
                                        preexec_fn=lambda: libc.prctl(1, signal.SIGKILL))
         ours = os.readlink("/proc/self/ns/net")
-        until(lambda: self.keeper.poll() is not None or
-              os.readlink(f"/proc/{self.keeper.pid}/ns/net") != ours, "no network")
+
+        def has_own():
+            try:
+                return os.readlink(f"/proc/{self.keeper.pid}/ns/net") != ours
+            except OSError:     # it has just ended
+                return False
+
+        until(lambda: self.keeper.poll() is not None or has_own(), "no network")
         if self.keeper.poll() is not None:
             raise Skip("not permitted to make a network namespace")
         self.before = ["nsenter", "-t", str(self.keeper.pid), "-n"]
@@ -450,8 +456,13 @@ def test_a_listener_of_runnel_has_the_backlog_it_was_told_and_advice_names_the_o
     for asked, limit in (["--backlog", "77"], 77), ([], 4096):
         for argv in ["echo", *asked, "127.0.0.1:PORT"], ["serve", *asked, "--listen", "127.0.0.1:PORT", "/"]:
             with Program(RUNNEL, *argv) as s:
-                out = run("--json", "--rate", "20000", "--pid", str(s.process.pid), "listeners").stdout
-            f, = json.loads(out)["checks"]
+                def look(at=s):
+                    out = run("--json", "--rate", "20000", "--pid", str(at.process.pid), "listeners").stdout
+                    found, = json.loads(out)["checks"]
+                    return found
+
+                until(lambda look=look: ": 0 wait" in look()["found"], "who asked whether it listens waits")
+                f = look()
             assert f["found"] == f"127.0.0.1:{s.port}: 0 wait, at most {min(limit, most)}", f
             assert f["state"] == "warn" and "runnel's --backlog 5000" in f["note"], f
 
@@ -642,7 +653,9 @@ def test_people_get_a_table_and_colour_only_on_a_terminal():
         ours, theirs = pty.openpty()
         try:
             subprocess.run([RUNNEL, "doctor", "--root", root, "somaxconn"], stdout=theirs, check=False)
-            assert b"\033[33mwarn" in os.read(ours, 65536)
+            said = b""
+            while b"\033[33mwarn" not in said:  # what is written to a terminal comes in pieces
+                said += os.read(ours, 65536)
         finally:
             os.close(ours)
             os.close(theirs)
