@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """test_program.py BUILD_DIR [NAME...] - runnel as a user meets it: help, errors, files over HTTP."""
+import contextlib
 import os
 import re
 import resource
@@ -9,7 +10,7 @@ import subprocess
 import tempfile
 import time
 
-from e2e import (GET, Program, RESET, RUNNEL, SANITIZED, Serve, Skip, free_port, main, read_all,
+from e2e import (GET, LIMIT, Program, RESET, RUNNEL, SANITIZED, Serve, Skip, free_port, main, read_all,
                  read_exactly, read_head, read_response, until)
 
 
@@ -19,7 +20,7 @@ COMMANDS = {("serve",): ("serve.c", "site.h"), ("echo",): ("echo.c",), ("doctor"
 
 
 def run(*argv):
-    p = subprocess.run([RUNNEL, *argv], capture_output=True, text=True, timeout=20, check=False)
+    p = subprocess.run([RUNNEL, *argv], capture_output=True, text=True, timeout=LIMIT / 2, check=False)
     return p.returncode, p.stdout, p.stderr
 
 
@@ -71,6 +72,15 @@ def test_wrong_calls_are_told_and_exit_with_2():
         assert code == 2 and out == "" and err != "", (argv, code, err)
 
 
+def run_in_time(*argv):
+    """Again where it has not found, in the second that it looks, who has the address."""
+    for _ in range(10):
+        said = run(*argv)
+        if "not found in time" not in said[2]:
+            break
+    return said
+
+
 def test_what_cannot_be_served_is_told_and_exits_with_1():
     code, _, err = run("serve", "/no/such/dir")
     assert code == 1 and "/no/such/dir" in err and "No such file" in err
@@ -80,11 +90,11 @@ def test_what_cannot_be_served_is_told_and_exits_with_1():
         s.bind(("127.0.0.1", 0))
         s.listen()
         address = "127.0.0.1:%d" % s.getsockname()[1]
-        code, _, err = run("serve", "--listen", address, ".")
+        code, _, err = run_in_time("serve", "--listen", address, ".")
         told = f"cannot listen on {address}: Address already in use by python3 (pid {os.getpid()})"
         told = told.replace("python3", open("/proc/self/comm", encoding="utf-8").read().strip())
         assert code == 1 and err.startswith(f"runnel: {told}\n"), err
-        code, _, err = run("echo", address)
+        code, _, err = run_in_time("echo", address)
         assert code == 1 and err == f"runnel: {told}\n", err
     code, _, err = run("echo", "192.0.2.99:80")
     assert code == 1 and "no interface has it" in err, err
@@ -106,7 +116,7 @@ def test_sockets_of_the_service_manager_are_served():
             c.sendall(b"GET / HTTP/1.0\r\n\r\n")
             assert read_all(c).startswith(b"HTTP/1.1 404"), p.stderr.read()
             p.terminate()
-            assert "on http://127.0.0.1:%d/" % s.getsockname()[1] in p.communicate(timeout=20)[1]
+            assert "on http://127.0.0.1:%d/" % s.getsockname()[1] in p.communicate(timeout=LIMIT / 2)[1]
             assert p.returncode == 0
 
 
@@ -195,7 +205,7 @@ def test_curl_uses_one_connection_for_several_files():
         raise Skip("no curl")
     with Serve() as s:
         url = f"http://127.0.0.1:{s.port}/"
-        out = subprocess.run(["curl", "-s", "--max-time", "20", "-w", "%{num_connects}\n", url, url, url,
+        out = subprocess.run(["curl", "-s", "--max-time", str(LIMIT / 2), "-w", "%{num_connects}\n", url, url, url,
                               "-o", "/dev/null", "-o", "/dev/null", "-o", "/dev/null"],
                              capture_output=True, text=True, check=True).stdout
         assert out.split() == ["1", "0", "0"], out
@@ -218,7 +228,7 @@ def test_it_listens_in_several_places_and_on_each_poller():
         path = tempfile.mktemp()
         with Serve("--listen", path, "--listen", "127.0.0.2:PORT", "--procs", "2", RN_POLLER=poller) as s:
             assert s.curl("/") == s.files["index.html"]
-            with socket.create_connection(("127.0.0.2", s.port), 10) as c:
+            with socket.create_connection(("127.0.0.2", s.port), LIMIT / 2) as c:
                 c.sendall(GET % b"")
                 assert read_response(c)[1] == s.files["index.html"]
             assert s.curl("/", "--unix-socket", path) == s.files["index.html"]
@@ -233,14 +243,15 @@ def test_a_head_that_trickles_is_cut_off():
         start, out = time.monotonic(), b""
         c.settimeout(0.5)
         for byte in b"GET / HTTP/1.1\r\nHost: and so on, for longer than anybody would wait":
-            c.sendall(bytes([byte]))
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):    # cut off a while ago
+                c.sendall(bytes([byte]))
             try:
                 out = c.recv(4096)
                 break
             except TimeoutError:
                 pass
         assert out.startswith(b"HTTP/1.1 408 ") and b"Connection: close\r\n" in out, out
-        assert time.monotonic() - start < 15
+        assert time.monotonic() - start < 25     # of 10; and without an end it would be 33
 
 
 def test_of_a_file_that_is_cut_no_wrong_bytes_come():
@@ -302,7 +313,7 @@ def test_the_page_is_drawn_by_a_browser():
         raise Skip("no chromium")
     with Serve() as s:
         dom = subprocess.run(["/usr/bin/chromium", "--headless", "--no-sandbox", "--dump-dom",
-                              f"http://127.0.0.1:{s.port}/"], capture_output=True, text=True, timeout=25,
+                              f"http://127.0.0.1:{s.port}/"], capture_output=True, text=True, timeout=LIMIT / 2,
                              check=True).stdout
         assert "<p>home</p>" in dom
 
