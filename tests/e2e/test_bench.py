@@ -10,6 +10,7 @@ import resource
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import threading
@@ -246,7 +247,8 @@ def test_few_ports_and_short_queues_are_worked_around():
 def test_clients_of_one_server_share_no_address():
     """Of two ports, and as few addresses as it takes, more than two of them would not find one."""
     p = in_network("ip link set lo up && sysctl -qw net.ipv4.ip_local_port_range='40000 40001'; "
-                   f"setpriv --pdeathsig KILL {RUNNEL} echo 127.0.0.1:7000 2>&- & trap 'kill $!' EXIT; sleep 0.3",
+                   f"setpriv --pdeathsig KILL {RUNNEL} echo 127.0.0.1:7000 2>&- & trap 'kill $!' EXIT; "
+                   "until grep -q '0100007F:1B58 00000000:0000 0A' /proc/net/tcp; do sleep 0.01; done",
                    "200", *QUICK, "--json", "--processes", "5", "--server", "127.0.0.1:7000")
     if "permission denied" in p.stderr:
         raise Skip("not permitted to write to /proc/sys")
@@ -294,16 +296,24 @@ def test_the_guide_tells_what_doctor_tells_for_a_million():
 
 # ---- servers that do not play along ----
 
+def n_queued(ln):
+    """tcp_info.tcpi_unacked, which of a listener is the length of its accept queue."""
+    return struct.unpack_from("I", ln.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 24)[0]
+
+
 @contextlib.contextmanager
-def server(handle, backlog=1000, late_s=0.0):
-    """A listener that hands each connection to a function, which may keep it by returning True."""
+def server(handle, backlog=1000, late_s=None):
+    """A listener that hands each connection to a function, which may keep it by returning True; late: so long after
+    its queue is full."""
     kept = []
     with socket.socket() as ln:
         ln.bind(("127.0.0.1", 0))
         ln.listen(backlog)
 
         def run():
-            time.sleep(late_s)
+            if late_s is not None:
+                until(lambda: n_queued(ln) > backlog, "nobody comes")
+                time.sleep(late_s)
             with contextlib.suppress(OSError):
                 while True:
                     c, _ = ln.accept()
@@ -376,12 +386,13 @@ def test_connections_that_the_server_closes_meanwhile_are_counted():
     with server(echo_once) as (address, kept):
         def close_some():
             until(lambda: len(kept) == 50, "not opened")
+            time.sleep(1)       # and it knows that they are
             for c in kept[:7]:
                 c.close()
 
         t = threading.Thread(target=close_some)
         t.start()
-        p = bench("50", "--active", "0", "--hold", "2", "--server", address, "--json")
+        p = bench("50", "--active", "0", "--hold", "3", "--server", address, "--json")
         t.join()
         assert p.returncode == 1 and json.loads(p.stdout)["alive"] == 43, p
         assert "7 connections were closed meanwhile, by the server or" in p.stderr, p
