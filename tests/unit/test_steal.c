@@ -46,6 +46,30 @@ RN_CORO_TEST(who_yields_lets_those_run_that_it_has_started)
     atomic_store(&let_go, 1);
 }
 
+static atomic_long not_ended;
+
+static void end_at_once(void *arg)
+{
+    (void)arg;
+    atomic_fetch_sub(&not_ended, 1);
+}
+
+RN_CORO_TEST_ON(who_spawns_at_each_turn_does_not_outrun_what_it_spawned, 2)
+{
+    long most = 0;
+
+    for (int i = 0; i < 20000; i++) {
+        long n = atomic_fetch_add(&not_ended, 1) + 1;
+
+        most = n > most ? n : most;
+        CHECK_OK(rn_go(end_at_once, NULL));
+        rn_yield();
+    }
+    CHECK(most < 2000); /* the ring, and a few ticks */
+    while (atomic_load(&not_ended) > 0)
+        rn_yield();
+}
+
 static void busy(rn_time span)
 {
     rn_time until = rn_now() + span;

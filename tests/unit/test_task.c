@@ -266,30 +266,6 @@ static void check_rounding(void *arg)
     rn_waitgroup_done(wg);
 }
 
-static atomic_long not_ended;
-
-static void end_at_once(void *arg)
-{
-    (void)arg;
-    atomic_fetch_sub(&not_ended, 1);
-}
-
-RN_CORO_TEST_ON(who_spawns_at_each_turn_does_not_outrun_what_it_spawned, 2)
-{
-    long most = 0;
-
-    for (int i = 0; i < 20000; i++) {
-        long n = atomic_fetch_add(&not_ended, 1) + 1;
-
-        most = n > most ? n : most;
-        CHECK_OK(rn_go(end_at_once, NULL));
-        rn_yield();
-    }
-    CHECK(most < 2000); /* the ring, and a few ticks */
-    while (atomic_load(&not_ended) > 0)
-        rn_yield();
-}
-
 RN_CORO_TEST_ON(floating_point_modes_belong_to_the_coroutine, 1)
 {
     rn_waitgroup wg = RN_WAITGROUP_INIT;
