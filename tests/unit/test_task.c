@@ -742,9 +742,10 @@ static int say_poller(void *arg)
 
 static int run_on_poller(const char *name)
 {
+    rn_run_options o = {.poller = name, .procs = 2, .log = keep_line, .watchdog_ns = -1};
+
     poller_log[0] = '\0';
-    return rn_run(&(rn_run_options){.poller = name, .procs = 2, .log = keep_line}, say_poller,
-                  NULL);
+    return rn_run(&o, say_poller, NULL);
 }
 
 RN_TEST(rn_poller_says_which_and_why)
