@@ -200,21 +200,26 @@ static void undo_start(pid_t pid)
         rn__pause(RN_MILLISECOND);
 }
 
+/* Where SIGCHLD is ignored it may have ended already, and its number be another's: it has a slot all
+ * the same, with a pidfd that nobody waits for. */
 static int supervise(pid_t pid, rn_process **ret)
 {
     struct rn__iowait *w;
-    int fd = rn__sys_pidfd_open(pid), r;
+    int fd = rn__sys_pidfd_open(pid), ended = fd == -ESRCH ? -ECHILD : 0, r;
 
-    if (fd < 0)
-        return fd;
-    r = rn__iowait_open(fd, RN__ADD_PLAIN, &w);
+    if (ended != 0)
+        fd = rn__sys_pidfd_open(getpid());
+    r = fd < 0 ? fd : rn__iowait_open(fd, RN__ADD_PLAIN, &w);
     if (r < 0) {
-        (void)rn__sys_close(fd);
+        if (fd >= 0)
+            (void)rn__sys_close(fd);
+        if (ended == 0)
+            undo_start(pid);
         return r;
     }
     *ret = RN_CONTAINER(w, rn_process, w);
     (*ret)->pid = pid;
-    (*ret)->ended = 0;
+    (*ret)->ended = ended;
     atomic_store(&(*ret)->waited, false);
     return 0;
 }
@@ -261,11 +266,8 @@ int rn_spawn(const char *const *argv, const rn_spawn_options *options, rn_proces
     if (r < 0)
         return r;
     r = rn_offload(start, &sp, NULL);
-    if (r == 0) {
+    if (r == 0)
         r = supervise(sp.pid, ret);
-        if (r < 0)
-            undo_start(sp.pid);
-    }
     close_streams(&sp, r < 0);
     for (int i = 0; i < 3 && r == 0; i++)
         if (sp.streams[i].pipe != NULL)

@@ -199,7 +199,8 @@ const struct fault_errnos fault_errnos[RN__SYS_COUNT] = {
         MAN(EAGAIN, EINVAL, ENOMEM, ENOSYS, E2BIG, EACCES, EFAULT, EIO, EISDIR, ELIBBAD, ELOOP,
             EMFILE, ENAMETOOLONG, ENFILE, ENOENT, ENOEXEC, ENOTDIR, EPERM, ETXTBSY),
         PASS(NONE), NEVER(NONE)),
-    ROW(pidfd_open, MAN(EINVAL, EMFILE, ENFILE, ENODEV, ENOMEM, ESRCH, ENOSYS), PASS(NONE),
+    /* ESRCH: an ignored child has ended, which is told when it is waited for. */
+    ROW(pidfd_open, MAN(EINVAL, EMFILE, ENFILE, ENODEV, ENOMEM, ESRCH, ENOSYS), PASS(ESRCH),
         NEVER(NONE)),
     ROW(pidfd_send_signal, MAN(EBADF, EINVAL, EPERM, ESRCH), PASS(NONE), NEVER(NONE)),
     ROW(kill, MAN(EINVAL, EPERM, ESRCH), PASS(NONE), NEVER(NONE)),

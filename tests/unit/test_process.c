@@ -269,6 +269,31 @@ RN_CORO_TEST(ignored_children_end_without_a_status)
     CHECK_OK(sigaction(SIGCHLD, &old, NULL));
 }
 
+/* It may have ended before it is looked at; its number may then be another's, whom no signal hits. */
+RN_CORO_TEST(an_ignored_child_that_has_ended_at_once_was_started_all_the_same)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, old;
+    rn_conn *out;
+    rn_spawn_options o = {.out_pipe = &out};
+    int fds = rntest_count_fds();
+    char text[16];
+    rn_process *p;
+
+    CHECK_OK(sigaction(SIGCHLD, &ignore, &old));
+    CHECK_OK(rn__sys_fail("pidfd_open", ESRCH, 2, 1));
+    CHECK_OK(rn__sys_fail("kill", EPERM, 1, 1));
+    CHECK_OK(rn_spawn(ARGV("echo", "said"), &o, &p));
+    CHECK_EQ(rn__sys_hits(), 1); /* nobody was killed */
+    rn__sys_clear();
+    read_all(out, text, sizeof text);
+    CHECK_STR(text, "said\n");
+    CHECK_EQ(rn_process_kill(p, SIGKILL), -ESRCH);
+    CHECK_EQ(rn_process_wait(p, rn_after(10 * RN_SECOND), NULL), -ECHILD);
+    rn_process_free(p);
+    CHECK_EQ(rntest_count_fds(), fds);
+    CHECK_OK(sigaction(SIGCHLD, &old, NULL));
+}
+
 RN_CORO_TEST(what_cannot_be_started_is_an_error)
 {
     rn_conn *conn = (rn_conn *)8;
