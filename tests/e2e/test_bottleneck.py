@@ -2,6 +2,7 @@
 """test_bottleneck.py BUILD_DIR [NAME...] - the cases of docs/find-the-bottleneck.md show what it says."""
 import os
 import re
+import signal
 import subprocess
 
 from e2e import BUILD, LIMIT, Skip, main
@@ -12,8 +13,9 @@ RUN = os.path.join(ROOT, "examples", "bottleneck", "run")
 
 def run(case, requests):
     """{variant: text}, and {row: {variant: number}} of the table at the end."""
+    signal.alarm(2 * LIMIT)
     p = subprocess.run([RUN, case, "--requests", str(requests), "--build", BUILD], capture_output=True,
-                       text=True, timeout=LIMIT / 2, check=False, env=dict(os.environ, RN_PROCS="2"))
+                       text=True, timeout=LIMIT, check=False, env=dict(os.environ, RN_PROCS="2"))
     assert p.returncode == 0, (p.stdout, p.stderr)
     texts, _, table = p.stdout.rpartition("for each request")
     variants, *rows = table.splitlines()

@@ -5,6 +5,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -279,6 +280,7 @@ def test_a_resting_connection_costs_at_most_300_bytes():
         raise Skip(f"RLIMIT_NOFILE is {hard}")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, n + spare), hard))
     conns = []
+    signal.alarm(3 * LIMIT)
 
     def rest(count):
         """So many connections more, each used once: it has had a coroutine and a stack."""
