@@ -13,7 +13,7 @@ def backtrace(program):
         ["gdb", "-batch", "-nx", "-ex", "set debuginfod enabled off", "-ex", "set breakpoint pending on",
          "-ex", "break rn_listen", "-ex", "run", "-ex", "backtrace", "-ex", "kill", "--args", program,
          *sys.argv[2:]],
-        capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+        capture_output=True, text=True, timeout=300, check=False, stdin=subprocess.DEVNULL)
     return out.stdout + out.stderr
 
 

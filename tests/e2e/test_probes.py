@@ -79,6 +79,7 @@ def trace(programs, enough):
         raise Skip("no bpftrace, or not root")
     if SANITIZED:
         raise Skip("it says nothing about a build")
+    signal.alarm(3 * LIMIT)
     target = subprocess.Popen([TARGET], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert target.stdout.readline() == "ready\n"
     tracers = []

@@ -10,7 +10,7 @@ from e2e import BUILD, LIMIT, SANITIZED, Skip, free_port, in_threads, main
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 TOOLS = ["strace", "socat", "curl", "ss", "bash"]
-TRIES = 3
+TRIES = 5
 
 
 def read(path):
