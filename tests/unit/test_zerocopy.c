@@ -156,6 +156,8 @@ static bool give_up(bool by_cancel)
     CHECK_EQ(n, by_cancel ? -ECANCELED : -ETIME);
     memset(buf, 'X', sizeof buf);
     CHECK_OK(rn_waitgroup_wait(&readers));
+    if (report.by_reference == 0 && report.by_copy > 0)
+        RN_TEST_SKIP("so much memory may not be locked here");
     if (report.by_reference == 0) {
         rn_close(a);
         rn_close(b);
