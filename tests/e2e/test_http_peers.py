@@ -262,8 +262,14 @@ def test_go():
 
 def test_node():
     need("node")
-    with Peers() as s, s.connections(2, 3):     # undici's and that of http
-        assert run("node", os.path.join(HERE, "http_peers", "peer.mjs"), *arguments(s)) == b"good\n"
+    with Peers() as s:
+        for _ in range(4):
+            before = s.accepted()
+            assert run("node", os.path.join(HERE, "http_peers", "peer.mjs"), *arguments(s)) == b"good\n"
+            made = s.accepted() - before
+            if made in (2, 3):      # undici's and that of http; more where a busy machine lets one rest for 4 s
+                return
+    raise AssertionError(f"{made} connections")
 
 
 # ---- Chromium ----
