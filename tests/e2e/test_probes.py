@@ -95,7 +95,7 @@ def trace(programs, enough):
         enough(tracers)
         for p in tracers:
             p.send_signal(signal.SIGINT)
-        outs = [p.communicate(timeout=LIMIT / 2) for p in tracers]
+        outs = [p.communicate(timeout=LIMIT / 4) for p in tracers]
         assert all(p.returncode == 0 for p in tracers), outs
         target.communicate("", timeout=LIMIT / 2)
         assert target.returncode == 0
@@ -112,8 +112,12 @@ def test_the_bpftrace_lines_of_the_guide_work():
     assert len(programs) == 7, programs
     wanted = [r"@n\[202\]: \d+", r"POST /a/path 202, \d+ us", r"@us\[0\]:", r"@\[127.0.0.1:1, -111\]: \d+",
               r"@us\[block\]:", r"@us\[\w+\]:", r"P \d+: \d+ ms, started at "]
-    for seconds in (3, 6, 12):   # it says that it begins to attach, not that it has
-        outs = trace(programs, lambda _, s=seconds: time.sleep(s))
+    for seconds in (3, 6, 12, 24):   # it says that it begins to attach, not that it has
+        try:
+            outs = trace(programs, lambda _, s=seconds: time.sleep(s))
+        except subprocess.TimeoutExpired as e:   # a signal in the middle of the attaching
+            missing = e
+            continue
         missing = [row for row in zip(programs, outs, wanted) if not re.search(row[2], row[1])]
         if not missing:
             return

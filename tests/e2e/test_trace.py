@@ -76,11 +76,11 @@ def test_figures_agree_with_one_another():
         assert 0 < c["p50_ns"] <= c["p99_ns"] <= c["max_ns"] <= c["total_ns"], c
         assert c["mean_ns"] * c["count"] <= c["total_ns"] < (c["mean_ns"] + 1) * c["count"], c
     assert figures["calls"] == sorted(figures["calls"], key=lambda c: -c["total_ns"])
-    assert figures["calls"][0]["name"] == "clock_nanosleep"
-    assert 50e6 <= figures["calls"][0]["total_ns"] <= figures["seconds"] * 1e9
+    slept, = (c for c in figures["calls"] if c["name"] == "clock_nanosleep")
+    assert 50e6 <= slept["total_ns"] <= figures["seconds"] * 1e9
     text = trace("sleep", "0.05").stdout.splitlines()
     assert text[0].split() == "time total mean p50 p99 max calls errors call".split()
-    assert text[1].endswith("  clock_nanosleep") and " total, in " in text[-1], text
+    assert any(line.endswith("  clock_nanosleep") for line in text[1:-1]) and " total, in " in text[-1], text
 
 
 def test_a_running_server_of_many_threads_is_counted():
@@ -358,7 +358,8 @@ def test_figures_can_be_collected_by_prometheus():
 
 
 def bpftrace(programs, s, seconds):
-    """(status, output, errors) of each, on an echo server that has something to do for so long."""
+    """(status, output, errors) of each, on an echo server that has something to do for so long. None, where it does
+    not end: a signal in the middle of the attaching."""
     tracers = [subprocess.Popen(["bpftrace", "-e", p, str(s.process.pid)], text=True, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE) for p in programs]
     for p in tracers:
@@ -375,7 +376,13 @@ def bpftrace(programs, s, seconds):
         time.sleep(0.01)
     for p in tracers:
         p.send_signal(signal.SIGINT)
-    ends = [p.communicate(timeout=LIMIT / 2) for p in tracers]
+    try:
+        ends = [p.communicate(timeout=LIMIT / 4) for p in tracers]
+    except subprocess.TimeoutExpired:
+        for p in tracers:
+            p.kill()
+            p.communicate()
+        return None
     return [(p.returncode, out, err) for p, (out, err) in zip(tracers, ends)]
 
 
@@ -388,11 +395,12 @@ def test_the_bpftrace_lines_of_the_guide_work():
         lines = re.findall(r"^    bpftrace -e '(.*)' PID$", f.read(), re.M)
     assert len(lines) == 5, lines
     with Program(RUNNEL, "echo", "127.0.0.1:PORT") as s:
-        for seconds in (3, 6, 12):   # it says that it begins to attach, not that it has
+        signal.alarm(4 * LIMIT)
+        for seconds in (3, 6, 12, 24):   # it says that it begins to attach, not that it has
             said = bpftrace(lines, s, seconds)
-            if all(code == 0 and re.search(r"@|->", out) for code, out, _ in said):
+            if said and all(code == 0 and re.search(r"@|->", out) for code, out, _ in said):
                 return
-    raise AssertionError(list(zip(lines, said)))
+    raise AssertionError((lines, said))
 
 
 def test_counts_are_those_that_runnel_counts_itself():
