@@ -66,7 +66,8 @@ static inline void rntest_read_full(rn_conn *conn, void *buf, size_t len)
     }
 }
 
-/* Until each other coroutine waits for something, however long its P has had no CPU. */
+/* Until each other coroutine waits for something, however long its P has had no CPU. One whose wake
+ * is under way to its P counts as waiting. */
 static inline void rntest_until_all_wait(void)
 {
     bool all;
