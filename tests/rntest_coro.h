@@ -8,6 +8,7 @@
 #define RNTEST_CORO_H
 
 #include <dirent.h>
+#include <errno.h>
 #include <runnel/runnel.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,18 @@
 
 #define RN_CORO_TEST(name) RN_CORO_TEST_ON(name, 2)
 
+/* Skips the test where the machine has none. */
+static inline void rntest_need_ipv6(void)
+{
+    rn_listener *ln;
+    int r = rn_listen("tcp6", "[::1]:0", NULL, &ln);
+
+    if (r == -EADDRNOTAVAIL || r == -EAFNOSUPPORT)
+        RN_TEST_SKIP("no IPv6 here");
+    CHECK_OK(r);
+    rn_listener_close(ln);
+}
+
 /* Two ends of one connection over `network` ("tcp", "tcp6", "unix"). */
 static inline void rntest_pair_on(const char *network, rn_conn **a, rn_conn **b)
 {
@@ -43,6 +56,8 @@ static inline void rntest_pair_on(const char *network, rn_conn **a, rn_conn **b)
         snprintf(address, sizeof address, "@rntest-%d-%d", getpid(), serial++);
     else
         strcpy(address, strcmp(network, "tcp6") == 0 ? "[::1]:0" : "127.0.0.1:0");
+    if (strcmp(network, "tcp6") == 0)
+        rntest_need_ipv6();
     CHECK_OK(rn_listen(network, address, NULL, &ln));
     CHECK_OK(rn_listener_addr(ln, address, sizeof address));
     CHECK_OK(rn_dial(network, address, NULL, a));

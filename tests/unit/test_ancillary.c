@@ -298,6 +298,7 @@ static void ask(const char *network, const char *server_at, const char *host)
 
 RN_CORO_TEST(a_reply_leaves_from_the_address_that_was_asked)
 {
+    rntest_need_ipv6();
     ask("udp4", "0.0.0.0:0", "127.0.0.1");
     ask("udp4", "0.0.0.0:0", "127.0.0.3");
     ask("udp6", "[::]:0", "[::1]");

@@ -71,6 +71,7 @@ RN_CORO_TEST(servers_and_clients_of_each_family_meet)
         {"tcp6", "[::]:0", false, true},
     };
 
+    rntest_need_ipv6();
     for (size_t i = 0; i < RN_COUNT_OF(servers); i++) {
         bool v4 = servers[i].v4, v6 = servers[i].v6, as_meant = false;
 
@@ -104,6 +105,7 @@ RN_CORO_TEST(the_address_of_a_listener_can_be_dialled)
 {
     static const char *const hosts[] = {":0", "0.0.0.0:0", "[::]:0", "[::1]:0"};
 
+    rntest_need_ipv6();
     for (size_t i = 0; i < RN_COUNT_OF(hosts); i++) {
         char address[128];
         rn_listener *ln = listen_on("tcp", hosts[i], address);
@@ -196,6 +198,7 @@ RN_CORO_TEST(which_listeners_may_share_a_port)
         {{"", "127.0.0.1"}, {"", "127.0.0.1"}, -EADDRINUSE},
     };
 
+    rntest_need_ipv6();
     for (size_t i = 0; i < 2 * RN_COUNT_OF(pairs); i++) {
         bool is_udp = i % 2 == 1;
         int r, tries = 20;

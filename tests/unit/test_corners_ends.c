@@ -348,6 +348,7 @@ RN_CORO_TEST(a_dual_stack_udp_socket_sends_to_both_families)
     rn_addr to, from;
     rn_conn *any, *v4;
 
+    rntest_need_ipv6();
     CHECK_OK(rn_listen_packet("udp", ":0", NULL, &any));
     CHECK_OK(rn_listen_packet("udp4", "127.0.0.1:0", NULL, &v4));
     CHECK_OK(rn_local_addr(any, here, sizeof here));

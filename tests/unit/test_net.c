@@ -81,6 +81,7 @@ RN_CORO_TEST(an_empty_host_listens_on_both_families)
     char address[128], dial[140];
     const char *port;
 
+    rntest_need_ipv6();
     CHECK_OK(rn_listen("tcp", ":0", NULL, &ln));
     CHECK_OK(rn_listener_addr(ln, address, sizeof address));
     port = strrchr(address, ':');

@@ -103,6 +103,7 @@ RN_CORO_TEST(by_default_a_dead_peer_is_found_after_150_seconds)
     const struct expected defaults = {1, 60, 15, 6, 0, 0};
     rn_conn *a, *b;
 
+    rntest_need_ipv6();
     rntest_pair_on("tcp6", &a, &b);
     check_options(rn_conn_fd(a), defaults);
     check_options(rn_conn_fd(b), defaults);
@@ -133,6 +134,7 @@ RN_CORO_TEST(ipv6_packets_are_marked_too)
     rn_conn *a, *b, *four;
     char address[128], port[140];
 
+    rntest_need_ipv6();
     CHECK_OK(rn_listen("tcp", ":0", &(rn_listen_options){.socket = marked}, &ln));
     CHECK_OK(rn_listener_addr(ln, address, sizeof address));
     snprintf(port, sizeof port, "[::1]%s", strrchr(address, ':'));
