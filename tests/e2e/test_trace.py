@@ -178,7 +178,7 @@ def test_a_histogram_is_drawn_anew_on_a_terminal():
 
 def test_slow_calls_are_told_with_their_stacks():
     need_bpf()
-    out = trace("--slow", "40ms", "--", "sleep", "0.05").stdout
+    out = trace("--slow", "400ms", "--", "sleep", "0.5").stdout     # in which its mappings are read
     assert re.search(r"sleep\[(\d+)/\1\] clock_nanosleep\(.*\) = 0, after \d", out), out
     assert "#0 0x" in out and "nanosleep+0x" in out and " in libc" in out, out
     assert trace("--slow", "60s", "--", "sleep", "0.05").stdout == ""
