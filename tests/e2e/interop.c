@@ -12,7 +12,7 @@
 
 #define STREAM ((size_t)1 << 20)
 #define MESSAGE ((size_t)1 << 16) /* at most */
-#define LIMIT (20 * RN_SECOND)
+#define LIMIT (60 * RN_SECOND)
 
 struct command {
     const char *what, *network, *address, *local;

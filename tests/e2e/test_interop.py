@@ -9,9 +9,8 @@ import socket
 import subprocess
 import tempfile
 import threading
-import time
 
-from e2e import BUILD, LIMIT, RUNNEL, Program, built_by_go, die_with_us, free_port, main, need
+from e2e import BUILD, LIMIT, RUNNEL, Program, built_by_go, die_with_us, free_port, main, need, until
 
 OURS = os.path.join(BUILD, "tests", "interop")
 STREAMS, RECORDS, PACKETS = ["tcp", "tcp6", "unix"], ["unixpacket"], ["udp", "udp6", "unixgram"]
@@ -170,26 +169,24 @@ def socat_serving(network):
     p = subprocess.Popen(["socat", "-b", "65536", "-t", "30", where, "EXEC:cat"], preexec_fn=die_with_us,
                          start_new_session=True)
     try:
-        for _ in range(LIMIT * 100):
-            if is_bound(network, address):
-                break
-            assert p.poll() is None, "socat ended"
-            time.sleep(0.01)
+        until(lambda: p.poll() is not None or is_there(network, address), "socat is not there")
+        assert p.poll() is None, "socat ended"
         yield address
     finally:
         os.killpg(p.pid, 9)  # and its children, which is a group of its own
         p.wait()
 
 
-def is_bound(network, address):
-    if network.startswith("unix"):
+def is_there(network, address):
+    """Does it listen, or has it the address of a packet socket?"""
+    if network == "unixgram":
         return os.path.exists(address)
     with socket.socket(*KINDS[network]) as s:
         try:
-            s.bind(parse(network, address))
+            (s.bind if network in PACKETS else s.connect)(parse(network, address))
         except OSError:
-            return True
-    return False
+            return network in PACKETS
+    return network not in PACKETS
 
 
 # ---- the tests ----

@@ -96,13 +96,13 @@ func main() {
 	if os.Args[1] == "serve" {
 		serve(network, address)
 	}
-	d := net.Dialer{Timeout: 20 * time.Second}
+	d := net.Dialer{Timeout: 60 * time.Second}
 	if len(os.Args) > 4 {
 		d.LocalAddr = &net.UnixAddr{Name: os.Args[4], Net: network}
 	}
 	c, err := d.Dial(network, address)
 	check(err)
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(60 * time.Second))
 	if isPacket(network) || network == "unixpacket" {
 		talkMessages(c)
 	} else {
