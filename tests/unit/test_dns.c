@@ -492,7 +492,7 @@ RN_CORO_TEST_ON(what_the_kernel_refuses_is_told, 1)
     rn_ip ip;
     int fds;
 
-    use_server(answer_by_name, (rn_dns_options){.timeout_ms = 2000, .tries = 4});
+    use_server(answer_by_name, (rn_dns_options){.timeout_ms = 300, .tries = 4});
     CHECK_EQ(rn_lookup_host("v4.test", &v4, &ip, 1), 1);
     fds = rntest_count_fds();
     for (size_t i = 0; i < RN_COUNT_OF(rows); i++) {
