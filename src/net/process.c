@@ -200,8 +200,8 @@ static void undo_start(pid_t pid)
         rn__pause(RN_MILLISECOND);
 }
 
-/* Where SIGCHLD is ignored it may have ended already, and its number be another's: it has a slot all
- * the same, with a pidfd that nobody waits for. */
+/* Where SIGCHLD is ignored it may have ended already, and its number be another's: it has a slot
+ * all the same, with a pidfd that nobody waits for. */
 static int supervise(pid_t pid, rn_process **ret)
 {
     struct rn__iowait *w;

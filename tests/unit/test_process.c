@@ -269,7 +269,7 @@ RN_CORO_TEST(ignored_children_end_without_a_status)
     CHECK_OK(sigaction(SIGCHLD, &old, NULL));
 }
 
-/* It may have ended before it is looked at; its number may then be another's, whom no signal hits. */
+/* Before it is looked at; its number may then be another's, whom no signal hits. */
 RN_CORO_TEST(an_ignored_child_that_has_ended_at_once_was_started_all_the_same)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN}, old;
