@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 
-from e2e import (GET, LIMIT, Program, RESET, RUNNEL, SANITIZED, Serve, Skip, free_port, main, read_all,
+from e2e import (GET, LIMIT, Program, RESET, RUNNEL, SANITIZED, Serve, Skip, main, read_all,
                  read_exactly, read_head, read_response, until)
 
 
