@@ -205,7 +205,7 @@ RN_CORO_TEST(a_dial_to_a_full_unix_backlog_waits_for_room)
 
     snprintf(address, sizeof address, "@rntest-full-%d", getpid());
     CHECK_OK(rn_listen("unix", address, &(rn_listen_options){.backlog = 1}, &ln));
-    while (r == 0 && n < 8) {
+    while (n < 8 && (r == 0 || n < 2)) { /* two fit; a dial may be too late to be one of them */
         r = rn_dial("unix", address, &(rn_dial_options){.deadline = rn_after(30 * RN_MILLISECOND)},
                     &queued[n]);
         n += r == 0;
