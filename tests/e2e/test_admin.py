@@ -16,6 +16,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+from browser import Browser
 from e2e import (GET, LIMIT, RUNNEL, SANITIZED, Admin, Serve, Skip, free_port, main, need, read_head, read_response,
                  until)
 
@@ -208,13 +209,39 @@ def test_the_dashboard_moves_in_a_browser():
         labels = re.findall(r'<svg [^>]*role="img"[^>]*aria-label="([^"]*)"|'
                             r'<svg [^>]*aria-label="([^"]*)"[^>]*role="img"', dom)
         labels = [a or b for a, b in labels]
-        assert len(labels) == 10 and not any("no values" in x for x in labels), labels
+        assert len(labels) == 12 and not any("no values" in x for x in labels), labels
         assert any(re.match(r"Requests per second, by status\. 2xx [\d.]+", x) for x in labels), labels
+        assert any(re.match(r"Coroutines by what they wait in\. .*\baccept [1-9]", x) for x in labels), labels
+        assert any(re.match(r"Accept queues\. 127.0.0.1:\d+ \d", x) for x in labels), labels
         assert len(re.findall(r'<path d="M[^"]+L', dom)) > 10, "no lines are drawn"
         assert re.search(r'<th scope="row">recv</th><td>[1-9]', dom), "no calls in the table"
         slow = re.search(r'<table id="slow-calls".*?</table>', dom, re.S)[0]
         assert len(re.findall(r'<th scope="row">\w+</th><td>[\d.]+ [nµm]?s</td>', slow)) == 8, slow
         assert "GET /" in dom and re.search(r'<th scope="row">accept</th>', dom)
+
+
+SERIES = """
+(() => {
+  const chart = new Chart("test", short, { stacked: true, most: 2 }), seen = [];
+  for (const values of [{ a: 3, b: 2 }, { a: 3, b: 2, c: 1 }, { a: 3, c: 20, d: 4 }]) {
+    chart.add(seen.length * 1e9, values);
+    chart.draw();
+    seen.push([chart.text(chart.rows[chart.rows.length - 1]), chart.key.textContent.replace(/\\s+/g, " ")]);
+  }
+  return [seen, ofEachProc([1, 2]), ofEachProc([1, 2, 3, 4, 5, 6, 7, 8])];
+})()"""
+
+
+def test_a_plot_of_many_series_shows_the_largest_each_in_its_place():
+    need("chromium")
+    if SANITIZED:
+        raise Skip("the page is the same")
+    with Admin() as s, Browser() as browser:
+        browser.load("Page.navigate", url=s.url("/"))
+        seen, few, many = browser.evaluate(SERIES)
+    assert [x[0] for x in seen] == ["a 3, b 2", "a 3, b 2, other 1", "a 3, c 20, other 4"], seen
+    assert [x[1].strip() for x in seen] == ["a 3b 2", "a 3b 2other 1", "a 3c 20other 4"], seen
+    assert few == {"P 1": 1, "P 2": 2} and many == {"most": 8, "mean": 4.5, "least": 1}, (few, many)
 
 
 main(globals())

@@ -4,6 +4,7 @@
 const KEPT = 120;               /* points of a plot */
 const $ = id => document.getElementById(id);
 const STYLES = ["", "6 3", "2 3", "8 3 2 3", "1 2", "10 4", "4 4"];
+const MOST = 6;                 /* series of a plot that may have many; the rest is "other", in grey */
 let before = null, timer = 0, paused = false, asTables = false, failures = 0;
 
 function el(name, attributes, ...children) {
@@ -45,16 +46,23 @@ const percent = x => isFinite(x) ? x.toFixed(0) + " %" : "–";
 
 /* ---- plots ---- */
 
+/* What an axis ends at: at least n, and a number that is easy to halve. */
+function roundUp(n, format) {
+  const unit = format === bytes ? 1024 ** Math.max(0, Math.floor(Math.log2(n) / 10)) : 1, ten = 10 ** Math.floor(Math.log10(n / unit));
+  return [1, 2, 2.5, 5, 10].map(k => k * ten * unit).find(k => k >= n * .999);
+}
+
 class Chart {
-  /* series may be added later; stacked ones are drawn as areas on top of each other. */
+  /* Series may be added later; stacked ones are drawn as areas on top of each other. With `most`, the
+     so many largest of those in sight are shown, each in its place for as long as it is one of them. */
   constructor(title, format, options) {
-    Object.assign(this, { title, format, stacked: false, max: 0 }, options);
-    this.names = [];
+    Object.assign(this, { title, format, stacked: false, max: 0, most: 0, colours: {} }, options);
+    this.names = [];            /* of the series shown, in their places; null: free */
     this.rows = [];             /* {at, values: {name: number}} */
     this.at = -1;               /* the row under the cursor; -1: none */
     this.value = el("span");
     const id = "chart" + Chart.count++;
-    this.svg = el("svg", { role: "img", tabindex: "0", "aria-label": title, viewBox: "0 0 400 176", preserveAspectRatio: "none" });
+    this.svg = el("svg", { role: "img", tabindex: "0", "aria-label": title, viewBox: "0 0 400 192", preserveAspectRatio: "none" });
     this.key = el("ul", { class: "key" });
     this.table = el("table");
     this.tableBox = el("div", { class: "charttable scroll", tabindex: "0", role: "region", "aria-labelledby": id, hidden: "" }, this.table);
@@ -71,46 +79,49 @@ class Chart {
     this.rows.push({ at, values });
     if (this.rows.length > KEPT) this.rows.shift();
     else if (this.at >= 0 && this.rows.length === KEPT) this.at = Math.max(0, this.at - 1);
-    for (const name of Object.keys(values))
-      if (!this.names.includes(name)) { this.names.push(name); this.keyChanged = true; }
-    if (this.names.some(n => !this.rows.some(r => n in r.values))) {
-      this.names = this.names.filter(n => this.rows.some(r => n in r.values));
-      this.keyChanged = true;
-    }
+    const sums = {};
+    for (const r of this.rows) for (const [n, v] of Object.entries(r.values)) sums[n] = (sums[n] || 0) + (v || 0);
+    let shown = Object.keys(sums);
+    const others = this.most > 0 && shown.length > this.most;
+    if (others) shown = shown.sort((a, b) => sums[b] - sums[a]).slice(0, this.most);
+    const names = this.names.map(n => shown.includes(n) ? n : null);
+    for (const n of shown.filter(n => !names.includes(n))) names[names.includes(null) ? names.indexOf(null) : names.length] = n;
+    this.keyChanged ||= others !== this.others || names.some((n, i) => n !== this.names[i]) || names.length !== this.names.length;
+    Object.assign(this, { names, others });
   }
 
-  clear() { this.rows = []; this.names = []; this.keyChanged = true; }
+  clear() { Object.assign(this, { rows: [], names: [], others: false, at: -1, keyChanged: true }); }
 
-  style(i) { return { stroke: `var(--c${i % 7})`, "stroke-dasharray": STYLES[i % 7] }; }
+  /* What is drawn of a row: [name, value, number of its colour]. */
+  series(row) {
+    const all = this.names.map((n, i) => [n, row.values[n] ?? (this.stacked ? 0 : NaN), this.colours[n] ?? i % 7]).filter(s => s[0] !== null);
+    if (this.others)
+      all.push(["other", Object.entries(row.values).reduce((sum, [n, v]) => this.names.includes(n) ? sum : sum + v, 0), 6]);
+    return all;
+  }
 
-  drawKey() {
+  style(colour) { return { stroke: `var(--c${colour})`, "stroke-dasharray": STYLES[colour] }; }
+
+  drawKey(row) {
     this.keyChanged = false;
-    this.key.replaceChildren(...this.names.map((name, i) => el("li", {},
+    this.figures = this.series(row).map(() => el("b"));
+    this.key.replaceChildren(...this.series(row).map(([name, , colour], i) => el("li", {},
       el("svg", { viewBox: "0 0 24 10", "aria-hidden": "true" }, this.stacked
-        ? el("rect", { width: 24, height: 10, fill: `var(--c${i % 7})` })
-        : el("path", { d: "M0 5H24", "stroke-width": 2.5, ...this.style(i) })), name)));
-  }
-
-  heights(row) {
-    let sum = 0;
-    return this.names.map(n => {
-      const v = row.values[n] ?? (this.stacked ? 0 : NaN);
-      return this.stacked ? (sum += v) : v;
-    });
+        ? el("rect", { width: 24, height: 10, fill: `var(--c${colour})` })
+        : el("path", { d: "M0 5H24", "stroke-width": 2.5, ...this.style(colour) })), name + " ", this.figures[i])));
   }
 
   text(row) {
-    return row ? this.names.filter(n => isFinite(row.values[n])).map(n => `${n} ${this.format(row.values[n])}`).join(", ") : "";
+    return row ? this.series(row).filter(s => isFinite(s[1])).map(s => `${s[0]} ${this.format(s[1])}`).join(", ") : "";
   }
 
   draw() {
-    const shown = this.rows[this.at] || this.rows[this.rows.length - 1];
-    if (this.keyChanged) this.drawKey();
-    this.value.textContent = this.at >= 0 && shown
-      ? `${Math.round((this.rows[this.rows.length - 1].at - shown.at) / 1e9)} s ago: ${this.text(shown)}`
-      : this.names.length === 1 && shown ? this.format(shown.values[this.names[0]]) : "";
+    const last = this.rows[this.rows.length - 1], shown = this.rows[this.at] || last;
+    if (!shown) { this.key.replaceChildren(); this.svg.replaceChildren(); return; }
+    if (this.keyChanged) this.drawKey(shown);
+    this.series(shown).forEach((s, i) => { this.figures[i].textContent = this.format(s[1]); });
+    this.value.textContent = this.at >= 0 ? age(last.at - shown.at) + " ago" : "";
     this.svg.setAttribute("aria-label", `${this.title}. ${this.text(shown) || "no values yet"}`);
-    this.svg.toggleAttribute("hidden", asTables);
     this.svg.style.display = asTables ? "none" : "";
     this.tableBox.hidden = !asTables;
     if (asTables) this.drawTable(); else this.drawPlot();
@@ -118,16 +129,19 @@ class Chart {
 
   drawTable() {
     const last = this.rows[this.rows.length - 1];
-    fillTable(this.table, ["Seconds ago", ...this.names], this.rows.slice(-30).reverse().map(r =>
-      [((last.at - r.at) / 1e9).toFixed(0), ...this.names.map(n => n in r.values ? this.format(r.values[n]) : "–")]));
+    fillTable(this.table, ["Seconds ago", ...this.series(last).map(s => s[0])], this.rows.slice(-30).reverse().map(r =>
+      [((last.at - r.at) / 1e9).toFixed(0), ...this.series(r).map(s => this.format(s[1]))]));
   }
 
   drawPlot() {
     const box = this.svg.getBoundingClientRect(), W = Math.max(200, box.width), H = Math.max(100, box.height);
-    const left = 4, right = W - 4, top = 16, bottom = H - 6, heights = this.rows.map(r => this.heights(r));
-    const most = Math.max(this.max, ...heights.flat().filter(isFinite)) || 1, top10 = 10 ** Math.floor(Math.log10(most));
-    const max = this.max || [1, 2, 2.5, 5, 10].map(k => k * top10).find(k => k >= most);
-    const x = i => right - (this.rows.length - 1 - i) * (right - left) / (KEPT - 1);
+    const left = 4, right = W - 4, top = 16, bottom = H - 20, last = this.rows[this.rows.length - 1], inSight = KEPT * $("every").value * 1e6;
+    const rows = this.rows.filter(r => last.at - r.at <= inSight), series = this.series(last), heights = rows.map(r => {
+      let sum = 0;
+      return this.series(r).map(s => this.stacked ? (sum += s[1]) : s[1]);
+    });
+    const most = Math.max(this.max, ...heights.flat().filter(isFinite)), max = this.max || (most > 0 ? roundUp(most, this.format) : 1);
+    const x = at => right - (last.at - at) / inSight * (right - left);
     const y = v => bottom - (bottom - top) * Math.min(v, max) / max, parts = [];
     this.svg.setAttribute("viewBox", `0 0 ${W} ${H}`);
     for (const share of [0, .5, 1]) {
@@ -135,21 +149,30 @@ class Chart {
       parts.push(el("line", { class: "grid", x1: left, x2: right, y1: at, y2: at }),
         el("text", { x: left, y: at - 3 }, share ? this.format(max * share) : ""));
     }
-    for (let s = this.names.length - 1; s >= 0; s--) {
+    for (const share of [1, .5, 0]) {
+      const at = x(last.at - inSight * share), anchor = share === 1 ? "start" : share ? "middle" : "end";
+      parts.push(el("line", { class: "grid", x1: at, x2: at, y1: top, y2: bottom }),
+        el("text", { x: at, y: H - 6, "text-anchor": anchor }, share ? "−" + age(inSight * share).replace(" 0 s", "") : "now"));
+    }
+    for (let s = series.length - 1; s >= 0; s--) {
+      const colour = series[s][2];
       let d = "", open = false;
       heights.forEach((h, i) => {
         if (!isFinite(h[s])) { open = false; return; }
-        d += `${open ? "L" : "M"}${x(i).toFixed(1)} ${y(h[s]).toFixed(1)}`;
+        d += `${open ? "L" : "M"}${x(rows[i].at).toFixed(1)} ${y(h[s]).toFixed(1)}`;
         open = true;
       });
       if (!d) continue;
       if (this.stacked) {       /* drawn from the top down: each area covers the ones above it */
-        parts.push(el("path", { d: `${d}L${x(heights.length - 1)} ${bottom}L${x(0)} ${bottom}Z`, fill: `var(--c${s % 7})` }));
+        parts.push(el("path", { d: `${d}L${right} ${bottom}L${x(rows[0].at).toFixed(1)} ${bottom}Z`, fill: `var(--c${colour})` }));
       } else {
-        parts.push(el("path", { d, fill: "none", "stroke-width": 2, "stroke-linejoin": "round", ...this.style(s) }));
+        parts.push(el("path", { d, fill: "none", "stroke-width": 2, "stroke-linejoin": "round", ...this.style(colour) }));
       }
     }
-    if (this.at >= 0) parts.push(el("line", { class: "cursor", x1: x(this.at), x2: x(this.at), y1: top, y2: bottom }));
+    if (this.at >= 0) {
+      const at = x(this.rows[this.at].at);
+      parts.push(el("line", { class: "cursor", x1: at, x2: at, y1: top, y2: bottom }));
+    }
     this.svg.replaceChildren(...parts);
   }
 
@@ -165,26 +188,30 @@ class Chart {
     if (to === undefined || last < 0) return;
     e.preventDefault();
     this.moveTo(Math.max(0, Math.min(last, to)));
-    this.live.textContent = this.value.textContent;
+    this.live.textContent = `${this.value.textContent}: ${this.text(this.rows[this.at])}`;
   }
 
   onPointer(e) {
-    const box = this.svg.getBoundingClientRect();
-    this.moveTo(Math.max(0, this.rows.length - 1 - Math.round((1 - (e.clientX - box.left) / box.width) * (KEPT - 1))));
+    const box = this.svg.getBoundingClientRect(), last = this.rows.length - 1;
+    if (last < 0) return;
+    const at = this.rows[last].at - (1 - (e.clientX - box.left) / box.width) * KEPT * $("every").value * 1e6;
+    this.moveTo(this.rows.reduce((best, r, i) => Math.abs(r.at - at) < Math.abs(this.rows[best].at - at) ? i : best, last));
   }
 }
 Chart.count = 0;
 
 const charts = {
-  requests: new Chart("Requests per second, by status", short, { stacked: true }),
+  requests: new Chart("Requests per second, by status", short, { stacked: true, colours: { "2xx": 2, "3xx": 0, "4xx": 4, "5xx": 5, none: 6 } }),
   latency: new Chart("Time to answer", span),
-  calls: new Chart("System calls per second", short, { stacked: true }),
+  calls: new Chart("System calls per second", short, { stacked: true, most: MOST }),
   perRequest: new Chart("System calls per request", short),
   load: new Chart("Time with work, of each P", percent, { max: 100 }),
   balance: new Chart("Connections at home on each P", short),
   connections: new Chart("Connections by state", short, { stacked: true }),
   churn: new Chart("Connections per second", short),
   queue: new Chart("Accept queues", short),
+  waits: new Chart("Coroutines by what they wait in", short, { stacked: true, most: MOST }),
+  cpu: new Chart("CPU time, of one CPU", percent),
   memory: new Chart("Resident memory", bytes),
 };
 
@@ -254,24 +281,30 @@ function showCharts(a, b, s, requests) {
 
   const callsA = byName(a.total.calls), rates = b.total.calls.map(c =>
     [c.name, rate(callsA[c.name] ? callsA[c.name].calls : 0, c.calls)]).filter(c => c[1] > 0);
-  const most = b.total.calls.map(c => [c.name, c.calls]).sort((x, y) => y[1] - x[1]).slice(0, 6).map(c => c[0]).sort();
-  const shown = Object.fromEntries(most.map(n => [n, 0]));
-  let rest = 0;
-  for (const [name, n] of rates) if (most.includes(name)) shown[name] = n; else rest += n;
-  charts.calls.add(at, { ...shown, other: rest });
+  charts.calls.add(at, Object.fromEntries(rates));
   charts.perRequest.add(at, { calls: requests > 0 ? rates.reduce((x, c) => x + c[1], 0) / requests : NaN });
 
-  charts.load.add(at, Object.fromEntries(b.procs.map((p, i) => ["P " + (i + 1), busyShare(a.procs[i], p, s)])));
-  charts.balance.add(at, Object.fromEntries(b.procs.map((p, i) => ["P " + (i + 1), p.connections])));
+  charts.load.add(at, ofEachProc(b.procs.map((p, i) => busyShare(a.procs[i], p, s))));
+  charts.balance.add(at, ofEachProc(b.procs.map(p => p.connections)));
   charts.connections.add(at, { busy: Math.max(0, b.connections - b.at_rest - b.lingering), "at rest": b.at_rest, lingering: b.lingering });
   const closed = {};
   for (const [why, n] of Object.entries(b.total.closed)) if (n > 0) closed["closed: " + why] = rate(a.total.closed[why], n);
   charts.churn.add(at, { opened: rate(opened(a), opened(b)), ...closed });
   const queues = Object.fromEntries(b.listeners.filter(l => l.queued >= 0).map(l => [l.address, l.queued]));
-  charts.queue.add(at, b.listen_overflows >= 0 ? { ...queues, "overflows/s": rate(a.listen_overflows, b.listen_overflows) } : queues);
+  charts.queue.add(at, b.listen_overflows >= 0 ? { ...queues, "overflows/s, of the machine": rate(a.listen_overflows, b.listen_overflows) } : queues);
+  charts.waits.add(at, { runnable: b.total.runnable, ...b.waits });
+  charts.cpu.add(at, { CPU: cpuShare(a, b, s) });
   charts.memory.add(at, { resident: b.resident_bytes });
 }
 const opened = s => s.total.accepted + s.total.dialled + s.total.adopted;
+
+const cpuShare = (a, b, s) => (b.cpu_ns - a.cpu_ns) / 1e7 / s;
+
+/* A line for each P, while they can be told apart: of more the table has each. */
+function ofEachProc(values) {
+  if (values.length <= MOST) return Object.fromEntries(values.map((v, i) => ["P " + (i + 1), v]));
+  return { most: Math.max(...values), mean: values.reduce((x, v) => x + v, 0) / values.length, least: Math.min(...values) };
+}
 
 function busyShare(p, q, s) {
   if (!p) return NaN;
@@ -284,7 +317,7 @@ function showNow(a, b, s, requests) {
     ["Requests", short(requests) + "/s"], ["p99", span(quantile(since, .99))],
     ["System calls", short((calls(b) - calls(a)) / s) + "/s"],
     ["Calls a request", requests > 0 ? short((calls(b) - calls(a)) / s / requests) : "–"],
-    ["CPU", percent((b.cpu_ns - a.cpu_ns) / 1e7 / s)], ["Connections", short(b.connections)],
+    ["CPU", percent(cpuShare(a, b, s))], ["Connections", short(b.connections)],
     ["Coroutines", short(b.total.runnable + b.total.parked)], ["Memory", bytes(b.resident_bytes)],
     ["Sent", bytes((sumHttp(b, h => h.bytes) - sumHttp(a, h => h.bytes)) / s) + "/s"]];
   $("now").replaceChildren(...items.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
@@ -293,7 +326,7 @@ function showNow(a, b, s, requests) {
 
 function showTables(a, b, s) {
   const callsA = byName(a.total.calls);
-  fillTable($("calls"), ["Call", "per s", "errors/s", "EAGAIN/s", "bytes/s", "p50", "p99", "max", "all", "errors"],
+  fillTable($("calls"), ["Call", "per s", "errors/s", "EAGAIN/s", "bytes/s", "p50", "p99", "max", "total", "errors"],
     b.total.calls.map(c => [c, callsA[c.name] || { calls: 0, errors: 0, again: 0, bytes: 0 }])
       .sort((x, y) => y[0].calls - x[0].calls).map(([c, o]) => [c.name, short((c.calls - o.calls) / s), short((c.errors - o.errors) / s),
         short((c.again - o.again) / s), c.bytes ? bytes((c.bytes - o.bytes) / s) : "", span(c.times.p50_ns), span(c.times.p99_ns),
