@@ -178,7 +178,10 @@ typedef struct rn_stats {
     uint64_t connection_bytes;  /* memory for connections and listeners, free ones included */
     uint64_t resident_bytes;    /* of the process */
     uint64_t cpu_ns;            /* user and system, of the process */
-    uint64_t open_files_most;   /* RLIMIT_NOFILE: rn_run has raised it */
+    int64_t started_ms;         /* when the process was started, since 1970; 0: not told */
+    int64_t open_files;         /* descriptors open; -1: not told, before Linux 6.2 */
+    uint64_t open_files_most;   /* RLIMIT_NOFILE as it is: the soft one */
+    uint64_t open_files_before; /* what it was before rn_run raised it; 0: it did not */
     int64_t listen_overflows;   /* see rn_listener_stats.system_overflows; -1: not told */
     int64_t listen_drops;       /* see rn_listener_stats.system_drops; -1: not told */
     int n_listeners;            /* open now */

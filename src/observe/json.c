@@ -193,7 +193,10 @@ static void put_facts(struct rn__text *t, const rn_stats *s)
     put_number(t, "connection_bytes", s->connection_bytes);
     put_number(t, "resident_bytes", s->resident_bytes);
     put_number(t, "cpu_ns", s->cpu_ns);
+    put_signed(t, "started_ms", s->started_ms);
+    put_signed(t, "open_files", s->open_files);
     put_number(t, "open_files_most", s->open_files_most);
+    put_number(t, "open_files_before", s->open_files_before);
     put_signed(t, "listen_overflows", s->listen_overflows);
     put_signed(t, "listen_drops", s->listen_drops);
 }

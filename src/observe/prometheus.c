@@ -354,8 +354,16 @@ static void put_process(struct rn__text *t, const rn_stats *s)
         "Memory for connections and listeners, free ones included.", s->connection_bytes);
     one_seconds(t, "process_cpu_seconds_total", "counter", "User and system CPU time.", s->cpu_ns);
     one(t, "process_resident_memory_bytes", "gauge", "Resident memory.", s->resident_bytes);
+    if (s->started_ms > 0)
+        one_seconds(t, "process_start_time_seconds", "gauge", "Start of the process, since 1970.",
+                    (uint64_t)s->started_ms * 1000000);
+    if (s->open_files >= 0)
+        one(t, "process_open_fds", "gauge", "Descriptors open.", (uint64_t)s->open_files);
     one(t, "process_max_fds", "gauge", "Descriptors this process may have open.",
         s->open_files_most);
+    if (s->open_files_before > 0)
+        one(t, "runnel_max_fds_before", "gauge", "process_max_fds before the runtime raised it.",
+            s->open_files_before);
 }
 
 int rn_stats_prometheus(const rn_stats *stats, char **ret)

@@ -3,9 +3,11 @@
  *
  * A snapshot owns seven arrays, none of them by the hooks of a runtime, which it may outlive.
  */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -198,11 +200,38 @@ static void fill_connections(rn_stats *s, const struct rn__task_stats *task)
     s->lingering = task->lingering;
 }
 
+/* Read once: it is to be the same in each snapshot, whatever has become of the clock. */
+static int64_t started_ms(void)
+{
+    static _Atomic int64_t known;
+    int64_t ms = atomic_load(&known), ticks = 0;
+    struct timespec since_boot, now;
+    char *text, *at;
+
+    if (ms != 0)
+        return ms;
+    text = rn__proc_read("/proc/self/stat", 4096);
+    at = text == NULL ? NULL : strrchr(text, ')');
+    for (int i = 2; at != NULL && i < 22; i++)
+        at = strchr(at + 1, ' ');
+    if (at != NULL)
+        ticks = strtoll(at, NULL, 10);
+    rn__free(text);
+    if (ticks <= 0 || clock_gettime(CLOCK_BOOTTIME, &since_boot) != 0 ||
+        clock_gettime(CLOCK_REALTIME, &now) != 0)
+        return 0;
+    ms = (now.tv_sec - since_boot.tv_sec) * 1000 + (now.tv_nsec - since_boot.tv_nsec) / 1000000 +
+         ticks * 1000 / sysconf(_SC_CLK_TCK);
+    atomic_store(&known, ms);
+    return ms;
+}
+
 static void fill_process(rn_stats *s)
 {
     char *text = rn__proc_read("/proc/self/statm", 128), *at = text;
     struct timespec ts;
     struct rlimit lim;
+    struct stat fds;
     rn_listener_stats ln;
 
     if (text != NULL) {
@@ -214,6 +243,10 @@ static void fill_process(rn_stats *s)
         s->cpu_ns = (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
     if (rn__sys_prlimit(RLIMIT_NOFILE, NULL, &lim) == 0)
         s->open_files_most = lim.rlim_cur;
+    s->open_files = -1;
+    if (rn__sys_fstatat(AT_FDCWD, "/proc/self/fd", &fds, 0) == 0 && fds.st_size > 0)
+        s->open_files = fds.st_size;
+    s->started_ms = started_ms();
     rn__listen_system(&ln);
     s->listen_overflows = ln.system_overflows;
     s->listen_drops = ln.system_drops;
@@ -289,6 +322,7 @@ static int fill(rn_stats *s, struct arrays *a)
     s->stacks_free = task.stacks_free;
     s->stack_bytes = task.stack_bytes;
     s->connection_bytes = task.slot_bytes;
+    s->open_files_before = task.nofile_before;
     n = (size_t)task.n_procs;
     a->procs = zeroed(n, sizeof *a->procs);
     a->calls = zeroed((n + 1) * RN__SYS_COUNT, sizeof *a->calls);

@@ -157,6 +157,9 @@ extern pthread_mutex_t rn__foreign_lock;
 
 void rn__set_proc(struct rn__proc *p);
 
+/* The soft RLIMIT_NOFILE before a run of this process raised it; 0: none did. */
+uint64_t rn__nofile_before(void);
+
 /* In the child of a fork under a runtime: from now on each call of runnel aborts with a message. */
 void rn__proc_forked(void);
 

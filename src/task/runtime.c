@@ -202,14 +202,24 @@ static int read_watchdog(const rn_run_options *o, rn_time *ret)
 
 /* ---- what is set for the whole process ---- */
 
+static _Atomic uint64_t nofile_before;
+
+uint64_t rn__nofile_before(void)
+{
+    return atomic_load(&nofile_before);
+}
+
 static void raise_nofile(void)
 {
     struct rlimit lim;
+    uint64_t before;
 
     /* As Go does. Failing leaves what was, which is what the user asked for elsewhere. */
     if (rn__sys_prlimit(RLIMIT_NOFILE, NULL, &lim) == 0 && lim.rlim_cur < lim.rlim_max) {
+        before = lim.rlim_cur;
         lim.rlim_cur = lim.rlim_max;
-        (void)rn__sys_prlimit(RLIMIT_NOFILE, &lim, NULL);
+        if (rn__sys_prlimit(RLIMIT_NOFILE, &lim, NULL) == 0)
+            atomic_store(&nofile_before, before);
     }
 }
 

@@ -49,6 +49,7 @@ void rn__stats_task(struct rn__task_stats *ret)
     memset(ret, 0, sizeof *ret);
     ret->poller = "";
     ret->slot_bytes = rn__slot_bytes();
+    ret->nofile_before = rn__nofile_before();
     if (rt == NULL)
         return;
     ret->uptime_ns = rn_now() - rt->began;

@@ -19,6 +19,7 @@ struct rn__task_stats {
     uint64_t foreign_started; /* coroutines, by threads that are no P; and the first one */
     uint64_t stacks_in_use, stacks_free, stack_bytes, slot_bytes;
     int64_t at_rest;
+    uint64_t nofile_before; /* rn_run raised it, for the process' life; 0: it did not */
 };
 
 void rn__stats_task(struct rn__task_stats *ret);

@@ -2,7 +2,9 @@
  * test_stats.c - snapshots, and their texts
  */
 #include <pthread.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "base/hist.h"
 #include "base/mem.h"
@@ -391,6 +393,53 @@ RN_TEST(a_snapshot_needs_no_runtime_and_outlives_it)
     rn_stats_free(kept);
     rn_stats_free(NULL);
     rn_stats_text_free(NULL);
+}
+
+static int tell_the_limit(void *arg)
+{
+    char *text;
+
+    (void)arg;
+    CHECK_OK(rn_stats_get(&kept));
+    CHECK_OK(rn_stats_prometheus(kept, &text));
+    CHECK_HAS(text, "\nrunnel_max_fds_before 100\n");
+    rn_stats_text_free(text);
+    return 0;
+}
+
+RN_TEST(a_raised_descriptor_limit_is_told_with_what_it_was)
+{
+    struct rlimit lim;
+
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &lim), 0);
+    lim.rlim_cur = 100;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &lim), 0);
+    CHECK_OK(rn_run(&(rn_run_options){.keep_nofile = true, .procs = 2}, keep_one, NULL));
+    CHECK_EQ(kept->open_files_most, 100);
+    CHECK_EQ(kept->open_files_before, 0);
+    rn_stats_free(kept);
+    CHECK_OK(rn_run(NULL, tell_the_limit, NULL));
+    CHECK_EQ(kept->open_files_most, lim.rlim_max);
+    CHECK_EQ(kept->open_files_before, 100);
+    rn_stats_free(kept);
+}
+
+/* Of a test in a process of its own. */
+RN_TEST(descriptors_and_the_start_of_the_process_are_told)
+{
+    rn_stats *s = by_thread(), *more;
+    int64_t now = (int64_t)time(NULL) * 1000;
+    int fd = dup(0);
+
+    more = by_thread();
+    CHECK(fd >= 0);
+    if (s->open_files >= 0) /* Linux 6.2 */
+        CHECK_EQ(more->open_files, s->open_files + 1);
+    CHECK(s->started_ms > now - 3600 * 1000 && s->started_ms < now + 1000);
+    CHECK_EQ(more->started_ms, s->started_ms);
+    close(fd);
+    rn_stats_free(s);
+    rn_stats_free(more);
 }
 
 static void use_a_lot(void *arg)

@@ -298,6 +298,7 @@ function showCharts(a, b, s, requests) {
 }
 const opened = s => s.total.accepted + s.total.dialled + s.total.adopted;
 
+const allCalls = p => p.calls.reduce((sum, c) => sum + c.calls, 0);
 const cpuShare = (a, b, s) => (b.cpu_ns - a.cpu_ns) / 1e7 / s;
 
 /* A line for each P, while they can be told apart: of more the table has each. */
@@ -312,7 +313,7 @@ function busyShare(p, q, s) {
 }
 
 function showNow(a, b, s, requests) {
-  const calls = x => x.total.calls.reduce((sum, c) => sum + c.calls, 0), since = bucketsSince(httpBuckets(a), httpBuckets(b));
+  const calls = x => allCalls(x.total), since = bucketsSince(httpBuckets(a), httpBuckets(b));
   const items = [
     ["Requests", short(requests) + "/s"], ["p99", span(quantile(since, .99))],
     ["System calls", short((calls(b) - calls(a)) / s) + "/s"],
@@ -321,7 +322,9 @@ function showNow(a, b, s, requests) {
     ["Coroutines", short(b.total.runnable + b.total.parked)], ["Memory", bytes(b.resident_bytes)],
     ["Sent", bytes((sumHttp(b, h => h.bytes) - sumHttp(a, h => h.bytes)) / s) + "/s"]];
   $("now").replaceChildren(...items.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
-  $("facts").textContent = `runnel ${b.version}, ${b.poller}, ${b.procs.length} Ps, up ${age(b.uptime_ns)}, at most ${b.open_files_most} descriptors`;
+  $("facts").textContent = `runnel ${b.version}, ${b.poller}, ${b.procs.length} Ps, up ${age(b.uptime_ns)}, `
+    + `${b.open_files < 0 ? "" : b.open_files + " descriptors, "}at most ${b.open_files_most}`
+    + (b.open_files_before > 0 ? ` (raised from ${b.open_files_before})` : "");
 }
 
 function showTables(a, b, s) {
@@ -331,11 +334,11 @@ function showTables(a, b, s) {
       .sort((x, y) => y[0].calls - x[0].calls).map(([c, o]) => [c.name, short((c.calls - o.calls) / s), short((c.errors - o.errors) / s),
         short((c.again - o.again) / s), c.bytes ? bytes((c.bytes - o.bytes) / s) : "", span(c.times.p50_ns), span(c.times.p99_ns),
         span(c.times.max_ns), short(c.calls), Object.entries(c.by_error).map(([e, n]) => `${e} ${short(n)}`).join(", ")]));
-  fillTable($("procs"), ["P", "busy", "", "conns", "runnable", "parked", "events/poll", "switches/s", "steals", "longest turn"],
+  fillTable($("procs"), ["P", "busy", "", "conns", "runnable", "parked", "calls/s", "events/poll", "switches/s", "steals", "longest turn"],
     b.procs.map((p, i) => {
       const o = a.procs[i], busy = busyShare(o, p, s);
       return [String(i + 1), percent(busy), bar(busy), short(p.connections), short(p.runnable), short(p.parked),
-        short((p.events - o.events) / Math.max(1, p.polls - o.polls)), short((p.switches - o.switches) / s), short(p.steals), span(p.longest_turn_ns)];
+        short((allCalls(p) - allCalls(o)) / s), short((p.events - o.events) / Math.max(1, p.polls - o.polls)), short((p.switches - o.switches) / s), short(p.steals), span(p.longest_turn_ns)];
     }));
   const waits = Object.entries(b.waits), most = Math.max(1, ...waits.map(w => w[1]));
   fillTable($("waits"), ["Wait", "coroutines", ""], waits.map(([name, n]) => [name, short(n), bar(100 * n / most)]));
