@@ -97,8 +97,16 @@ struct bench_sample {
     int n_caches;
 };
 
+/* Where time goes that is no work of these processes; -1: not told. Then, or meanwhile. */
+struct bench_pace {
+    rn_time waited_ns;         /* their threads, ready to run, for a CPU */
+    long ticks, idle, softirq; /* of all CPUs */
+    long probes;               /* keep-alive probes sent, in this network */
+};
+
 struct bench_times {
     uint64_t n, p50_ns, p99_ns, max_ns;
+    struct bench_pace pace; /* meanwhile */
 };
 
 struct bench_result {
@@ -166,6 +174,7 @@ long bench_overflows(const struct doctor *files);
 long bench_dropped(const struct doctor *files);
 /* CPU time of the servers, or of the clients, so far; -1 where one is gone. */
 rn_time bench_cpu(struct bench *b, bool servers);
+void bench_take_pace(struct bench *b, struct bench_pace *ret);
 /* Bytes of the machine, and those that programs could still have; -1: not to be read. */
 long bench_total(const struct doctor *files);
 long bench_available(const struct doctor *files);

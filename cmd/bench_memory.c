@@ -113,6 +113,61 @@ rn_time bench_cpu(struct bench *b, bool servers)
     return n == 0 ? -1 : sum;
 }
 
+/* "234 56 7": on a CPU, waiting for one, how often. */
+struct waits {
+    const struct doctor *files;
+    long pid;
+    rn_time sum;
+};
+
+static void add_wait(const char *thread, void *arg)
+{
+    struct waits *w = arg;
+    char path[96];
+    long numbers[3];
+
+    (void)snprintf(path, sizeof path, "/proc/%ld/task/%.20s/schedstat", w->pid, thread);
+    if (doc_read_longs(w->files, path, numbers, 3) == 3)
+        w->sum += numbers[1];
+}
+
+static rn_time waited(struct bench *b)
+{
+    long pids[2 * BENCH_PAIRS + BENCH_FAMILY], one[3];
+    int n = list_pids(b, true, pids, BENCH_PAIRS + BENCH_FAMILY);
+    struct waits w = {.files = &b->files};
+    char path[64];
+
+    n += list_pids(b, false, pids + n, BENCH_PAIRS);
+    if (doc_read_longs(&b->files, "/proc/self/schedstat", one, 3) != 3)
+        return -1;
+    for (int i = 0; i < n; i++) {
+        w.pid = pids[i];
+        (void)snprintf(path, sizeof path, "/proc/%ld/task", w.pid);
+        (void)doc_each_entry(&b->files, path, add_wait, &w);
+    }
+    return w.sum;
+}
+
+void bench_take_pace(struct bench *b, struct bench_pace *ret)
+{
+    enum { USER, NICE, SYSTEM, IDLE, IOWAIT, IRQ, SOFTIRQ, STEAL, N };
+    char text[4096];
+    long cpu[N] = {0};
+
+    *ret = (struct bench_pace){.waited_ns = waited(b), .ticks = -1, .probes = -1};
+    (void)doc_read_counter(&b->files, "netstat", "TcpExt", "TCPKeepAlive", &ret->probes);
+    if (doc_read(&b->files, "/proc/stat", text, sizeof text) < 0 ||
+        sscanf(text, "cpu %ld %ld %ld %ld %ld %ld %ld %ld", &cpu[USER], &cpu[NICE], &cpu[SYSTEM],
+               &cpu[IDLE], &cpu[IOWAIT], &cpu[IRQ], &cpu[SOFTIRQ], &cpu[STEAL]) != N)
+        return;
+    ret->ticks = 0;
+    for (int i = 0; i < N; i++)
+        ret->ticks += cpu[i];
+    ret->idle = cpu[IDLE] + cpu[IOWAIT];
+    ret->softirq = cpu[SOFTIRQ];
+}
+
 /* ---- the kernel ---- */
 
 long bench_total(const struct doctor *files)

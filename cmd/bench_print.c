@@ -151,12 +151,28 @@ static void print_cpu(const char *name, rn_time cpu_ns, rn_time span_ns)
                100 * (double)cpu_ns / (double)span_ns, cmd_span((uint64_t)span_ns, span));
 }
 
+/* "12%", or "?". */
+static const char *to_share(long part, long whole, char buf[static 16])
+{
+    if (whole <= 0)
+        return "?";
+    (void)snprintf(buf, 16, "%.0f%%", 100 * (double)part / (double)whole);
+    return buf;
+}
+
 static void print_times(const char *name, const struct bench_times *t)
 {
-    char p50[16], p99[16], max[16];
+    const struct bench_pace *p = &t->pace;
+    char p50[16], p99[16], max[16], waited[16] = "?", busy[16], softirq[16], probes[24] = "?";
 
-    printf("%-26s %10s %10s %10s %10" PRIu64 "\n", name, cmd_span(t->p50_ns, p50),
-           cmd_span(t->p99_ns, p99), cmd_span(t->max_ns, max), t->n);
+    if (p->waited_ns >= 0 && t->n > 0)
+        (void)cmd_span((uint64_t)p->waited_ns / t->n, waited);
+    if (p->probes >= 0)
+        (void)snprintf(probes, sizeof probes, "%ld", p->probes);
+    printf("%-26s %10s %10s %10s %8" PRIu64 " %10s %6s %8s %8s\n", name, cmd_span(t->p50_ns, p50),
+           cmd_span(t->p99_ns, p99), cmd_span(t->max_ns, max), t->n, waited,
+           to_share(p->ticks - p->idle, p->ticks, busy), to_share(p->softirq, p->ticks, softirq),
+           probes);
 }
 
 static void print_title(const struct bench *b)
@@ -211,7 +227,8 @@ void bench_print_table(const struct bench *b)
         print_cpu("CPU at rest, clients", r->client_cpu_ns, r->rest_ns);
     }
     if (b->options->active > 0) {
-        printf("\n%-26s %10s %10s %10s %10s\n", "ROUND TRIPS", "P50", "P99", "MAX", "COUNT");
+        printf("\n%-26s %10s %10s %10s %8s %10s %6s %8s %8s\n", "ROUND TRIPS", "P50", "P99", "MAX",
+               "COUNT", "WAITED", "BUSY", "SOFTIRQ", "PROBES");
         (void)snprintf(name, sizeof name, "%ld active, alone", b->options->active);
         print_times(name, &r->alone);
         (void)snprintf(name, sizeof name, "%ld active among %ld", b->options->active, r->opened);
@@ -233,6 +250,15 @@ static void print_long(const char *name, long n, const char *after)
         printf("\"%s\": null%s", name, after);
     else
         printf("\"%s\": %ld%s", name, n, after);
+}
+
+/* Of 1. */
+static void print_share(const char *name, long part, long whole)
+{
+    if (whole > 0)
+        printf("\"%s\": %.4f, ", name, (double)part / (double)whole);
+    else
+        printf("\"%s\": null, ", name);
 }
 
 static void print_json_memory(const struct bench *b)
@@ -257,9 +283,16 @@ static void print_json_memory(const struct bench *b)
 
 static void print_json_times(const char *name, const struct bench_times *t, const char *after)
 {
+    const struct bench_pace *p = &t->pace;
+
     printf("\"%s\": {\"count\": %" PRIu64 ", \"p50_ns\": %" PRIu64 ", \"p99_ns\": %" PRIu64
-           ", \"max_ns\": %" PRIu64 "}%s",
-           name, t->n, t->p50_ns, t->p99_ns, t->max_ns, after);
+           ", \"max_ns\": %" PRIu64 ",\n      ",
+           name, t->n, t->p50_ns, t->p99_ns, t->max_ns);
+    print_long("waited_ns", p->waited_ns < 0 ? UNKNOWN : p->waited_ns, ", ");
+    print_share("busy", p->ticks - p->idle, p->ticks);
+    print_share("softirq", p->softirq, p->ticks);
+    print_long("probes", p->probes < 0 ? UNKNOWN : p->probes, "}");
+    fputs(after, stdout);
 }
 
 void bench_print_json(const struct bench *b)

@@ -266,10 +266,30 @@ static bool order(struct bench *b, enum bench_kind kind, long n, rn_time span_ns
     return watch(b, span_ns, what);
 }
 
+/* What has passed since `old`; -1 stays -1. */
+static long since(long now, long old)
+{
+    return now < 0 || old < 0 ? -1 : now > old ? now - old : 0;
+}
+
+static struct bench_pace find_pace(struct bench *b, const struct bench_pace *old)
+{
+    struct bench_pace now;
+
+    bench_take_pace(b, &now);
+    return (struct bench_pace){.waited_ns = since(now.waited_ns, old->waited_ns),
+                               .ticks = since(now.ticks, old->ticks),
+                               .idle = since(now.idle, old->idle),
+                               .softirq = since(now.softirq, old->softirq),
+                               .probes = since(now.probes, old->probes)};
+}
+
 static bool exchange(struct bench *b, struct bench_times *ret)
 {
     struct rn__hist sum = {0};
+    struct bench_pace before;
 
+    bench_take_pace(b, &before);
     if (!order(b, BENCH_EXCHANGE, b->options->active, b->options->seconds * RN_SECOND,
                "round trips"))
         return false;
@@ -280,6 +300,7 @@ static bool exchange(struct bench *b, struct bench_times *ret)
         rn__hist_merge(&sum, &a->times);
         ret->max_ns = a->max_ns > ret->max_ns ? a->max_ns : ret->max_ns;
     }
+    ret->pace = find_pace(b, &before);
     ret->n = rn__hist_count(&sum);
     ret->p50_ns = rn__hist_quantile(&sum, 0.5);
     ret->p99_ns = rn__hist_quantile(&sum, 0.99);

@@ -86,6 +86,26 @@ def test_the_figures_are_whole_and_plausible():
     for times in (f["active"]["alone"], f["active"]["among"]):
         assert 0 < times["count"] <= 50 * 10 * 1 + 50, times
         assert 0 < times["p50_ns"] <= times["p99_ns"] <= times["max_ns"], times
+        assert times["waited_ns"] is None or 0 <= times["waited_ns"] < 60e9, times
+        assert 0 <= times["softirq"] <= times["busy"] <= 1 and times["probes"] >= 0, times
+
+
+def test_what_round_trips_waited_for_is_told():
+    """The processes share one CPU with others, which is busy then: they wait, and the figures say so."""
+    if not os.path.exists("/proc/self/schedstat"):
+        raise Skip("the kernel does not tell")
+    cpu = min(os.sched_getaffinity(0))
+    others = [subprocess.Popen(["sh", "-c", "while :; do :; done"],
+                               preexec_fn=lambda: (os.sched_setaffinity(0, [cpu]), libc.prctl(1, signal.SIGKILL)))
+              for _ in range(2)]
+    try:
+        f = measure("100", "--hold", "0", "--seconds", "2", "--procs", "1", before=("taskset", "-c", str(cpu)))
+    finally:
+        for p in others:
+            p.kill()
+            p.wait()
+    for times in (f["active"]["alone"], f["active"]["among"]):
+        assert times["waited_ns"] > 1e6 and times["busy"] > 0, times
 
 
 def test_the_kernels_memory_is_told_and_what_it_is_of():
@@ -112,8 +132,9 @@ def test_the_table_says_the_same_for_people():
     for line in (r"to open +[\d.]+ \w+ +[\d.]+ \w+  \d+ a second, from 1 address,",
                  r"user memory, server +[\d.]+ \w+ +[\d.]+ \w+  PSS", r"kernel memory +\S+ \w+ +\S+ \w+  both ends",
                  r"CPU at rest, server +[\d.]+ \w+ +[\d.]+%  of one CPU, in 1",
-                 r"100 active, alone +[\d.]+ \w+ +[\d.]+ \w+ +[\d.]+ \w+ +\d+\n",
-                 r"100 active among 200 +[\d.]+ \w+ +[\d.]+ \w+ +[\d.]+ \w+ +\d+\n"):
+                 r"ROUND TRIPS +P50 +P99 +MAX +COUNT +WAITED +BUSY +SOFTIRQ +PROBES\n",
+                 r"100 active, alone( +[\d.]+ \w+){3} +\d+ +([\d.]+ \w+|\?) +\d+% +\d+% +\d+\n",
+                 r"100 active among 200( +[\d.]+ \w+){3} +\d+ +([\d.]+ \w+|\?) +\d+% +\d+% +\d+\n"):
         assert re.search("^" + line, p.stdout, re.M), (line, p.stdout)
 
 
