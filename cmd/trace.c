@@ -38,6 +38,7 @@ static const char help[] =
     "  -e, --calls LIST      only these (read,write), of all but --connections\n"
     "  -t, --seconds N       for so long (default: until Ctrl-C, or until they all have ended)\n"
     "  -j, --json            print JSON\n"
+    "  -o, --output FILE     there, rather than among what COMMAND prints\n"
     "      --ptrace          by ptrace, though BPF may be had\n"
     "  -h, --help            this text\n"
     "\n"
@@ -145,33 +146,44 @@ static bool parse_calls(const char *option, char *list, struct trace_options *o,
     return true;
 }
 
+static bool choose_mode(struct trace_options *o, enum trace_mode mode)
+{
+    if (o->mode_given && o->mode != mode) {
+        cmd_error("trace: one of --summary, --latency, --slow and --connections at a time");
+        return false;
+    }
+    o->mode = mode;
+    o->mode_given = true;
+    return true;
+}
+
+static bool parse_latency(struct trace_options *o)
+{
+    o->latency_of = -1;
+    if (parse_calls("--latency", optarg, o, &o->latency_of) && o->latency_of < 0)
+        cmd_error("--latency wants a system call");
+    return o->latency_of >= 0;
+}
+
 static bool parse_option(int c, struct trace_options *o)
 {
     long n;
 
     switch (c) {
     case 'S':
-        o->mode = TRACE_SUMMARY;
-        return true;
+        return choose_mode(o, TRACE_SUMMARY);
     case 'l':
-        o->mode = TRACE_LATENCY;
-        o->latency_of = -1;
-        if (parse_calls("--latency", optarg, o, &o->latency_of) && o->latency_of < 0)
-            cmd_error("--latency wants a system call");
-        return o->latency_of >= 0;
+        return choose_mode(o, TRACE_LATENCY) && parse_latency(o);
     case 's':
-        o->mode = TRACE_SLOW;
-        return parse_span(optarg, &o->slow_ns);
+        return choose_mode(o, TRACE_SLOW) && parse_span(optarg, &o->slow_ns);
     case 'c':
-        o->mode = TRACE_CONNECTIONS;
-        return true;
+        return choose_mode(o, TRACE_CONNECTIONS);
     case 'P':
         o->prometheus = optarg;
         return true;
     case 'H':
-        o->mode = TRACE_CONNECTIONS;
         o->html = optarg;
-        return true;
+        return choose_mode(o, TRACE_CONNECTIONS);
     case 'e':
         return parse_calls("--calls", optarg, o, &(int){0});
     case 'p':
@@ -187,6 +199,9 @@ static bool parse_option(int c, struct trace_options *o)
     case 'j':
         o->json = true;
         return true;
+    case 'o':
+        o->output = optarg;
+        return true;
     case 'T':
         o->ptrace = true;
         return true;
@@ -197,18 +212,25 @@ static bool parse_option(int c, struct trace_options *o)
 
 static int parse(int argc, char **argv, struct trace_options *o)
 {
-    static const struct option longs[] = {
-        {"summary", no_argument, NULL, 'S'},     {"latency", required_argument, NULL, 'l'},
-        {"slow", required_argument, NULL, 's'},  {"connections", no_argument, NULL, 'c'},
-        {"html", required_argument, NULL, 'H'},  {"prometheus", required_argument, NULL, 'P'},
-        {"calls", required_argument, NULL, 'e'}, {"pid", required_argument, NULL, 'p'},
-        {"follow", no_argument, NULL, 'f'},      {"seconds", required_argument, NULL, 't'},
-        {"json", no_argument, NULL, 'j'},        {"ptrace", no_argument, NULL, 'T'},
-        {"help", no_argument, NULL, 'h'},        {0}};
+    static const struct option longs[] = {{"summary", no_argument, NULL, 'S'},
+                                          {"latency", required_argument, NULL, 'l'},
+                                          {"slow", required_argument, NULL, 's'},
+                                          {"connections", no_argument, NULL, 'c'},
+                                          {"html", required_argument, NULL, 'H'},
+                                          {"prometheus", required_argument, NULL, 'P'},
+                                          {"calls", required_argument, NULL, 'e'},
+                                          {"pid", required_argument, NULL, 'p'},
+                                          {"follow", no_argument, NULL, 'f'},
+                                          {"seconds", required_argument, NULL, 't'},
+                                          {"json", no_argument, NULL, 'j'},
+                                          {"output", required_argument, NULL, 'o'},
+                                          {"ptrace", no_argument, NULL, 'T'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {0}};
     int c;
 
     /* "+": the command's options are its own. */
-    while ((c = cmd_option("trace", argc, argv, "+Sl:s:ce:p:ft:jh", longs)) != -1) {
+    while ((c = cmd_option("trace", argc, argv, "+Sl:s:ce:p:ft:jo:h", longs)) != -1) {
         if (c == 'h') {
             fputs(help, stdout);
             return 1;
@@ -233,6 +255,16 @@ static int parse(int argc, char **argv, struct trace_options *o)
     return 0;
 }
 
+/* Before the command runs, so that what cannot be written is told then; -1: a failure, told. */
+static int open_output(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+
+    if (fd < 0)
+        cmd_error("trace: cannot write %s: %s", path, rn_strerror(-errno));
+    return fd;
+}
+
 static int exit_code(const struct trace *t, int r)
 {
     if (r != CMD_OK || t->options.command == NULL || t->stopped != 0)
@@ -246,15 +278,21 @@ int cmd_trace(int argc, char **argv)
 {
     struct trace t = {.go = -1};
     sigset_t signals;
-    int r = parse(argc, argv, &t.options);
+    int r = parse(argc, argv, &t.options), out = -1;
 
     if (r != 0)
         return r < 0 ? CMD_USAGE : CMD_OK;
+    if (t.options.output != NULL && (out = open_output(t.options.output)) < 0)
+        return CMD_FAILED;
     sigprocmask(SIG_SETMASK, NULL, &signals);
     cmd_block_signals();
     if (t.options.command != NULL && (r = start_command(&t, &signals)) < 0) {
         cmd_error("trace: cannot run %s: %s", t.options.command[0], rn_strerror(r));
         return CMD_FAILED;
+    }
+    if (out >= 0) { /* the command has the one before */
+        (void)dup2(out, STDOUT_FILENO);
+        (void)close(out);
     }
     if (!t.options.ptrace)
         r = trace_by_bpf(&t);

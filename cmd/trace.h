@@ -29,13 +29,14 @@ struct trace_options {
     pid_t pids[TRACE_MAX_PIDS];
     int n_pids;
     char **command; /* NULL: none */
-    bool follow, json, ptrace;
+    bool mode_given, follow, json, ptrace;
     rn_time limit_ns; /* 0: none */
     bool some;        /* only those calls that are in only */
     bool only[TRACE_CALLS];
     int latency_of;         /* a call's number */
     const char *prometheus; /* an address; NULL: none */
     const char *html;       /* a file for the timeline; NULL: none */
+    const char *output;     /* where to print; NULL: standard output */
     rn_time slow_ns;        /* calls that take at least so long */
 };
 

@@ -65,12 +65,29 @@ static int check_needs(void)
     return 0;
 }
 
+/* The first one maps all numbers to themselves. In another, capabilities are not the machine's. */
+static bool is_user_ns(void)
+{
+    unsigned long inside, outside, n;
+    FILE *f = fopen("/proc/self/uid_map", "re");
+    bool is = f != NULL && fscanf(f, "%lu %lu %lu", &inside, &outside, &n) == 3 &&
+              (inside != 0 || outside != 0 || n != UINT32_MAX);
+
+    if (f != NULL)
+        fclose(f);
+    return is;
+}
+
 static void explain(const char *what, int r)
 {
     cmd_error("trace: cannot %s: %s", what, strerror(-r));
     if (*complaint != '\0')
         fprintf(stderr, "  %s", complaint);
-    if (r == -EPERM)
+    if (r == -EPERM && is_user_ns())
+        fputs("  the rights of this user namespace (a rootless container) are not the machine's: "
+              "run it outside, as root\n",
+              stderr);
+    else if (r == -EPERM)
         fputs("  a container's seccomp filter may forbid bpf(2) (docker: --cap-add BPF --cap-add "
               "PERFMON --security-opt seccomp=unconfined), or the kernel is locked down (cat "
               "/sys/kernel/security/lockdown)\n",

@@ -69,7 +69,7 @@ int trace_show_summary(struct trace *t)
     }
     if (t->options.json)
         print_json(t, all, n, &sum);
-    else
+    else if (n > 0 || t->options.n_pids > 0 || t->options.some) /* else it could not be run */
         print_text(t, all, n, &sum);
     free(all);
     return 0;

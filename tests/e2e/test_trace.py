@@ -24,6 +24,7 @@ def test_wrong_calls_are_told_and_exit_with_2():
     for argv in ([], ["-p", "x"], ["-p", "0"], ["--seconds", "0", "true"], ["--nonsense", "true"], ["--slow", "10", "true"], ["--slow", "0ms", "true"],
                  ["--latency", "nonsense", "true"], ["--latency", "", "true"], ["--calls", "read,x", "true"],
                  ["--slow", "1ms", "--prometheus", ":0", "true"], ["--ptrace", "--slow", "1ms", "true"],
+                 ["--summary", "--slow", "1ms", "true"], ["-c", "-l", "read", "true"], ["--html", "x", "-S", "true"],
                  ["--ptrace", "-c", "true"], ["--ptrace", "--prometheus", ":0", "true"]):
         p = trace(*argv, ok=False)
         assert p.returncode == 2 and p.stdout == "" and p.stderr != "", (argv, p)
@@ -37,7 +38,8 @@ def test_what_is_missing_is_told_with_what_to_do():
     for wrap, says in ((["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--reuid=65534"],
                         "CAP_BPF"),
                        (["unshare", "-m", "sh", "-c", "mount -t tmpfs none /sys/kernel/btf && \"$@\"",
-                         "sh"], "CONFIG_DEBUG_INFO_BTF")):
+                         "sh"], "CONFIG_DEBUG_INFO_BTF"),
+                       (["unshare", "-r"], "user namespace")):
         with tempfile.TemporaryDirectory() as folder:
             os.chmod(folder, 0o755)
             copy = shutil.copy(RUNNEL, folder)  # the build directory may be closed to others
@@ -139,11 +141,25 @@ def test_it_ends_with_its_target_after_its_time_or_by_a_signal():
     assert gone.returncode == 1 and f"process {p.pid}" in gone.stderr, gone
     gone = trace("/no/such/program", ok=False)
     assert gone.returncode == 127 and "/no/such/program: No such file" in gone.stderr, gone
+    assert gone.stdout == "", gone
     with subprocess.Popen([*TRACE, "sh", "-c", "echo on; exec sleep 100"], text=True,
                           stdout=subprocess.PIPE) as p:
         assert p.stdout.readline() == "on\n"
         p.terminate()
         assert "execve" in p.communicate(timeout=LIMIT / 2)[0] and p.returncode == 0
+
+
+def test_what_is_shown_goes_to_a_file_and_a_commands_output_does_not():
+    need_bpf()
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "figures")
+        for more in ([], ["--ptrace"]):
+            p = trace("--json", "-o", path, *more, "--", "echo", "hello")
+            assert p.stdout == "hello\n" and p.stderr == "", p
+            with open(path, encoding="utf-8") as f:
+                assert counts_of(json.load(f))["execve"] == (1, 0)
+        p = trace("-o", os.path.join(folder, "none", "figures"), "--", "touch", path + "2", ok=False)
+        assert p.returncode == 1 and "cannot write" in p.stderr and not os.path.exists(path + "2"), p
 
 
 def test_only_the_calls_asked_for_are_counted():
