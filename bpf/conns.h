@@ -74,7 +74,7 @@ static __always_inline struct sock *find_sock(__u64 fd)
     return sk;
 }
 
-static __always_inline void read_addresses(struct trace_conn *c, struct sock *sk)
+static __always_inline void read_ends(struct trace_ends *c, struct sock *sk)
 {
     __u16 port = BPF_CORE_READ(sk, __sk_common.skc_dport);
 
@@ -119,7 +119,7 @@ static __always_inline struct trace_conn *add_conn(struct sock *sk, int fd, __u8
     c->how = how;
     c->seen_ns = now;
     bpf_get_current_comm(c->comm, sizeof c->comm);
-    read_addresses(c, sk);
+    read_ends(&c->ends, sk);
     before = bpf_map_lookup_elem(&early, &key);
     if (before != NULL && how == TRACE_ACCEPTED) {
         if (before->syn_ns)
@@ -208,8 +208,8 @@ static __always_inline void end_on_conn(struct pending *p, long result)
         f->errors++;
     else if (p->kind == TRACE_READ || p->kind == TRACE_WRITE)
         f->bytes += (__u64)result;
-    if (p->kind == TRACE_CONNECT && c->remote_port == 0)
-        read_addresses(c, (struct sock *)p->conn);
+    if (p->kind == TRACE_CONNECT && c->ends.remote_port == 0)
+        read_ends(&c->ends, (struct sock *)p->conn);
     end_conn(c, p->conn);
 }
 
@@ -254,7 +254,7 @@ static __always_inline void move_conn(struct sock *sk, __u32 from, __u32 to)
     if (to == CLOSED && c->error == 0)
         c->error = BPF_CORE_READ(sk, sk_err);
     else if (to != CLOSED) /* then it has no port any more */
-        read_addresses(c, sk);
+        read_ends(&c->ends, sk);
     if (from == ESTABLISHED && c->first_closer == TRACE_NOBODY) {
         /* A reset from here leaves no error here. */
         c->is_reset = to == CLOSED;

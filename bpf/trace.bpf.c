@@ -24,6 +24,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 const volatile struct trace_config config = {};
 const volatile __u8 only[TRACE_CALLS] = {};
+const volatile __u8 shapes[TRACE_CALLS] = {};
 
 __u64 lost; /* what found no room in a map or in the ring buffer */
 
@@ -216,6 +217,21 @@ static __always_inline void tell_mapped(__u32 process)
     bpf_ringbuf_submit(e, 0);
 }
 
+/* What its arguments are of: after the call, when what it had to read in is there. */
+static __always_inline void find_names(struct trace_slow *e, const struct pending *p)
+{
+    __u8 shape = p->nr < TRACE_CALLS ? shapes[p->nr] : 0;
+    struct sock *sk = shape & TRACE_FD ? find_sock(p->args[0]) : NULL;
+    const void *path = (const void *)(shape & TRACE_DIR ? p->args[1] : p->args[0]);
+
+    e->ends.family = 0;
+    if (sk != NULL)
+        read_ends(&e->ends, sk);
+    if (!(shape & (TRACE_PATH | TRACE_DIR)) ||
+        bpf_probe_read_user_str(e->path, sizeof e->path, path) < 0)
+        e->path[0] = 0;
+}
+
 static __always_inline void tell_slow(void *ctx, const struct pending *p, __u64 ns, long result)
 {
     struct trace_slow *e = bpf_ringbuf_reserve(&events, sizeof *e, 0);
@@ -235,6 +251,7 @@ static __always_inline void tell_slow(void *ctx, const struct pending *p, __u64 
     e->args[2] = p->args[2];
     e->ns = ns;
     bpf_get_current_comm(e->comm, sizeof e->comm);
+    find_names(e, p);
     find_coro(e);
     e->stack_bytes = (__s32)bpf_get_stack(ctx, e->stack, sizeof e->stack, BPF_F_USER_STACK);
     bpf_ringbuf_submit(e, 0);

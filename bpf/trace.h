@@ -51,6 +51,15 @@ struct trace_layout {
 
 #define TRACE_PROCS 256 /* as many are looked at */
 
+/* What a call's first arguments are; the array "shapes" has it for each number. */
+enum { TRACE_FD = 1 /* a descriptor */, TRACE_PATH = 2 /* a path */, TRACE_DIR = 4 /* both */ };
+
+/* Where a TCP socket is connected to; family 0: it is none. */
+struct trace_ends {
+    __u16 family, local_port, remote_port, unused;
+    __u8 local[16], remote[16];
+};
+
 /* A slow call that has returned. (That code was mapped needs no more than its event.) */
 struct trace_slow {
     struct trace_event event;
@@ -60,7 +69,9 @@ struct trace_slow {
     __u64 args[3];
     __u64 ns;
     char comm[16];
-    __u64 coro; /* the coroutine that made it; 0: none, or it is not known */
+    char path[128];         /* as much of it as there is room for; empty: none, or not to be read */
+    struct trace_ends ends; /* of the descriptor */
+    __u64 coro;             /* the coroutine that made it; 0: none, or it is not known */
     __u64 coro_site;
     char coro_name[32];
     __s32 stack_bytes; /* or a negative errno */
@@ -109,10 +120,10 @@ struct trace_move {
 struct trace_conn {
     struct trace_event event; /* with the process that had it first */
     __s32 fd;
-    __u16 family, local_port, remote_port;
     __u8 how;
     __u8 first_closer; /* who closed, or reset, first */
-    __u8 local[16], remote[16];
+    __u16 unused;
+    struct trace_ends ends;
     char comm[16];
     __u64 seen_ns; /* when it was seen first */
     __u32 state;

@@ -139,7 +139,8 @@ int trace_read_figures(struct trace *t, struct trace_figures **ret);
 /* What a call does to a connection: enum trace_kind, for the kernel's side. */
 void trace_fill_kinds(uint8_t kinds[static TRACE_CALLS]);
 
-/* No control bytes for the terminal, no quotes for JSON and HTML: in what others have named. */
+/* No control bytes for the terminal, no quotes for JSON and HTML, and UTF-8: in what others have
+ * named. */
 void trace_clean(char *text);
 
 /* The share of calls (0 < share <= 1) that took at most so long. */
@@ -173,6 +174,20 @@ void trace_stop_server(struct trace_server *s);
 
 /* One event. */
 void trace_take(struct trace *t, const struct trace_event *event);
+
+/* "1.2.3.4:80", or "[::1]:80": one end. */
+void trace_address(const struct trace_ends *ends, bool local, char text[static 64]);
+
+/* ---- trace_args.c ---- */
+
+/* What a call's first arguments are, as in bpf/trace.h: for the kernel's side. */
+void trace_fill_shapes(uint8_t shapes[static TRACE_CALLS]);
+
+/* "7<127.0.0.1:80 - 127.0.0.1:40000>, 0x7f57b5cfeef0, 0x2": the three arguments. */
+void trace_print_args(const struct trace_slow *e);
+
+/* What they are of, as members of JSON with a comma after each. */
+void trace_print_args_json(const struct trace_slow *e);
 
 /* ---- trace_symbols.c ---- */
 

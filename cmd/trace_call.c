@@ -58,11 +58,27 @@ void trace_fill_kinds(uint8_t kinds[static TRACE_CALLS])
     }
 }
 
+/* Bytes of the character there, of UTF-8; 0: it is none, or not whole. */
+static size_t character_len(const char *text)
+{
+    unsigned char first = (unsigned char)*text;
+    size_t len = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+
+    if ((first >= 0x80 && first < 0xc2) || first > 0xf4)
+        return 0;
+    for (size_t i = 1; i < len; i++)
+        if (((unsigned char)text[i] & 0xc0) != 0x80)
+            return 0;
+    return len;
+}
+
 void trace_clean(char *text)
 {
-    for (; *text != '\0'; text++)
-        if ((unsigned char)*text < ' ' || strchr("\"\\<>&\177", *text) != NULL)
+    for (size_t len; *text != '\0'; text += len == 0 ? 1 : len) {
+        len = character_len(text);
+        if (len == 0 || (unsigned char)*text < ' ' || strchr("\"\\<>&\177", *text) != NULL)
             *text = '?';
+    }
 }
 
 /* ---- figures ---- */

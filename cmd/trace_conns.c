@@ -28,13 +28,13 @@ static const char *state_name(uint32_t state)
     return state < TRACE_STATES ? state_names[state] : "?";
 }
 
-static void print_address(const struct trace_conn *c, const uint8_t *address, uint16_t port,
-                          char text[static 64])
+void trace_address(const struct trace_ends *ends, bool local, char text[static 64])
 {
     char ip[INET6_ADDRSTRLEN] = "?";
 
-    (void)inet_ntop(c->family, address, ip, sizeof ip);
-    snprintf(text, 64, c->family == AF_INET6 ? "[%s]:%u" : "%s:%u", ip, port);
+    (void)inet_ntop(ends->family, local ? ends->local : ends->remote, ip, sizeof ip);
+    snprintf(text, 64, ends->family == AF_INET6 ? "[%s]:%u" : "%s:%u", ip,
+             local ? ends->local_port : ends->remote_port);
 }
 
 static uint32_t count_moves(const struct trace_conn *c)
@@ -61,8 +61,8 @@ static void print_how(const struct trace_conn *c)
 {
     char local[64], remote[64], name[17];
 
-    print_address(c, c->local, c->local_port, local);
-    print_address(c, c->remote, c->remote_port, remote);
+    trace_address(&c->ends, true, local);
+    trace_address(&c->ends, false, remote);
     copy_name(c, name);
     printf("%s %s %s, %s by %s[%u] as %d, ", local, c->how == TRACE_CONNECTED ? "->" : "<-", remote,
            how_names[c->how % 3], name, c->event.pid, c->fd);
@@ -139,8 +139,8 @@ void trace_print_conn(const struct trace *t, const struct trace_conn *c, FILE *o
 {
     char local[64], remote[64], name[17];
 
-    print_address(c, c->local, c->local_port, local);
-    print_address(c, c->remote, c->remote_port, remote);
+    trace_address(&c->ends, true, local);
+    trace_address(&c->ends, false, remote);
     copy_name(c, name);
     fprintf(out,
             "\"process\": %u, \"name\": \"%s\", \"fd\": %d, \"local\": \"%s\", \"remote\": \"%s\", "

@@ -125,6 +125,7 @@ static void choose(struct trace_kernel *k, const struct trace_options *o)
     for (int i = 0; i < TRACE_CALLS; i++)
         k->bpf->rodata->only[i] = o->only[i];
     trace_fill_kinds((uint8_t *)k->bpf->rodata->kinds);
+    trace_fill_shapes((uint8_t *)k->bpf->rodata->shapes);
     bpf_program__set_autoload(k->bpf->progs.on_fork, o->follow);
     bpf_program__set_autoload(k->bpf->progs.on_tcp, o->mode == TRACE_CONNECTIONS);
     if (o->mode != TRACE_CONNECTIONS) { /* 14 MB */

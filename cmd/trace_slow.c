@@ -54,6 +54,7 @@ static void print_json(struct trace *t, const struct trace_slow *e, const char *
         ", %" PRIu64 ", %" PRIu64 "], \"result\": %" PRId64 ", \"ns\": %" PRIu64 ", ",
         e->event.pid, e->tid, comm, call, (uint64_t)e->args[0], (uint64_t)e->args[1],
         (uint64_t)e->args[2], (int64_t)e->result, (uint64_t)e->ns);
+    trace_print_args_json(e);
     if (e->coro != 0)
         print_coro_json(t, e);
     fputs("\"stack\": [", stdout);
@@ -65,12 +66,29 @@ static void print_json(struct trace *t, const struct trace_slow *e, const char *
     puts("]}");
 }
 
-/* An int below zero, such as AT_FDCWD, fills the lower half of its register only. */
-static int64_t first_argument(const struct trace_slow *e)
+/* Results that the kernel keeps for itself: the call was interrupted, and is made again, or fails
+ * with EINTR. */
+static const char *restart_name(int64_t result)
 {
-    uint64_t arg = e->args[0];
+    static const char *const names[] = {"ERESTARTSYS", "ERESTARTNOINTR", "ERESTARTNOHAND", NULL,
+                                        "ERESTART_RESTARTBLOCK"};
 
-    return arg >> 8 == 0xffffff ? (int64_t)(int32_t)arg : (int64_t)arg;
+    return result <= -512 && result >= -516 ? names[-result - 512] : NULL;
+}
+
+/* "3", "0x7f57b5cfe000", "-ENOENT". */
+static void print_result(int64_t result)
+{
+    const char *name = restart_name(result);
+
+    if (name == NULL && result < 0 && result > -RN_EBASE)
+        name = rn_error_name((ssize_t)result);
+    if (name != NULL)
+        printf("-%s", name);
+    else if (result >= 1LL << 36)
+        printf("%#" PRIx64, (uint64_t)result);
+    else
+        printf("%" PRId64, result);
 }
 
 static void print_text(struct trace *t, const struct trace_slow *e, const char *comm,
@@ -82,9 +100,11 @@ static void print_text(struct trace *t, const struct trace_slow *e, const char *
 
     clock_gettime(CLOCK_REALTIME, &now);
     strftime(at, sizeof at, "%H:%M:%S", localtime_r(&now.tv_sec, &tm));
-    printf("%s.%03ld %s[%u/%u] %s(%" PRId64 ", %#" PRIx64 ", %#" PRIx64 ") = %" PRId64 ", after %s",
-           at, now.tv_nsec / 1000000, comm, e->event.pid, e->tid, call, first_argument(e),
-           (uint64_t)e->args[1], (uint64_t)e->args[2], (int64_t)e->result, cmd_span(e->ns, span));
+    printf("%s.%03ld %s[%u/%u] %s(", at, now.tv_nsec / 1000000, comm, e->event.pid, e->tid, call);
+    trace_print_args(e);
+    fputs(") = ", stdout);
+    print_result((int64_t)e->result);
+    printf(", after %s", cmd_span(e->ns, span));
     if (e->coro != 0)
         print_coro(t, e);
     putchar('\n');

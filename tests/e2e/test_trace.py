@@ -198,7 +198,6 @@ def test_slow_calls_are_told_with_their_stacks():
     assert re.search(r"sleep\[(\d+)/\1\] clock_nanosleep\(.*\) = 0, after \d", out), out
     assert "#0 0x" in out and "nanosleep+0x" in out and " in libc" in out, out
     assert trace("--slow", "60s", "--", "sleep", "0.05").stdout == ""
-    assert "] openat(-100, " in trace("--slow", "1ns", "--calls", "openat", "--", "true").stdout
     with Program(RUNNEL, "echo", "--procs", "1", "127.0.0.1:PORT") as s:
         tracer = Tracer(s.process.pid, "--slow", "200ms", "--calls", "epoll_wait,epoll_pwait2")
         with s.connect() as c:
@@ -214,6 +213,38 @@ def test_slow_calls_are_told_with_their_stacks():
         if not SANITIZED:  # there libasan's is the first
             assert any(f.startswith("rn__sched_loop+0x") and " in runnel+0x" in f
                        for e in slow for f in e["stack"]), slow
+
+
+def test_a_slow_call_tells_its_path_file_or_connection_and_its_error():
+    need_bpf()
+    with tempfile.TemporaryDirectory() as folder:
+        path, long = os.path.join(folder, "file"), os.path.join(folder, "\u00e9" * 100)
+        with open(path, "wb") as f:
+            f.write(b"x")
+        out = trace("--slow", "1ns", "--calls", "openat,read,execve", "--", "cat", path, "/none", long, ok=False).stdout
+    assert f'] openat(AT_FDCWD, "{path}", ' in out, out
+    assert re.search(r'openat\(AT_FDCWD, "/none", 0[^)]*\) = -ENOENT, after', out), out
+    assert f'openat(AT_FDCWD, "{long[:40]}' in out and re.search(r'\u00e9\??\.\.\.", ', out), out
+    with tempfile.NamedTemporaryFile() as f, subprocess.Popen(
+            ["python3", "-c", "import os, sys; fd = os.open(sys.argv[1], os.O_RDWR)\nfor word in ('ready', 'done'):\n"
+             "    print(word, flush=True); sys.stdin.readline(); os.fsync(fd)", f.name], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE) as p:
+        assert p.stdout.readline() == b"ready\n"
+        tracer = Tracer(p.pid, "--slow", "1ns", "--calls", "fsync")
+        p.stdin.write(b"\n")
+        p.stdin.flush()
+        assert p.stdout.readline() == b"done\n"
+        slow = tracer.end_lines()
+        p.stdin.close()
+    assert [e["file"] for e in slow] == [f.name] and "local" not in slow[0], slow
+    with Program(RUNNEL, "echo", "127.0.0.1:PORT") as s:
+        tracer = Tracer(s.process.pid, "--slow", "1ns", "--calls", "sendto,write")
+        with s.connect() as c:
+            ends = {"local": "127.0.0.1:%d" % s.port, "remote": "127.0.0.1:%d" % c.getsockname()[1]}
+            c.sendall(b"1")
+            assert c.recv(1) == b"1"
+        slow = tracer.end_lines()
+    assert any(ends.items() <= e.items() for e in slow), (ends, slow)
 
 
 def talk(port):
