@@ -148,7 +148,7 @@ static __always_inline void end_conn(struct trace_conn *c, __u64 key)
 }
 
 /* A call of a target begins, on a connection or not. */
-static __always_inline void begin_on_conn(struct pending *p)
+static __always_inline void begin_on_conn(struct trace_pending *p)
 {
     struct trace_conn *c;
     struct sock *sk;
@@ -179,7 +179,7 @@ static __always_inline void begin_on_conn(struct pending *p)
         c->is_closed = 1;
 }
 
-static __always_inline void end_on_conn(struct pending *p, long result)
+static __always_inline void end_on_conn(struct trace_pending *p, long result)
 {
     __u64 now = bpf_ktime_get_ns();
     struct trace_kind_figures *f;
@@ -214,7 +214,7 @@ static __always_inline void end_on_conn(struct pending *p, long result)
 }
 
 /* The thread has ended within a call. */
-static __always_inline void drop_on_conn(struct pending *p)
+static __always_inline void drop_on_conn(struct trace_pending *p)
 {
     struct trace_conn *c = bpf_map_lookup_elem(&conns, &p->conn);
 

@@ -28,14 +28,6 @@ const volatile __u8 shapes[TRACE_CALLS] = {};
 
 __u64 lost; /* what found no room in a map or in the ring buffer */
 
-struct pending {
-    __u64 enter_ns; /* 0: it has returned */
-    __u64 args[3];
-    __u64 conn; /* 0: it is not about a connection */
-    __u32 nr;
-    __u32 kind;
-};
-
 /* Process and thread, in the upper and the lower half; 0: it is in another pid namespace. */
 static __always_inline __u64 current_ids(void)
 {
@@ -80,7 +72,7 @@ struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 32768);
     __type(key, __u64); /* address of its task_struct */
-    __type(value, struct pending);
+    __type(value, struct trace_pending);
 } pending SEC(".maps");
 
 struct {
@@ -218,7 +210,7 @@ static __always_inline void tell_mapped(__u32 process)
 }
 
 /* What its arguments are of: after the call, when what it had to read in is there. */
-static __always_inline void find_names(struct trace_slow *e, const struct pending *p)
+static __always_inline void find_names(struct trace_slow *e, const struct trace_pending *p)
 {
     __u8 shape = p->nr < TRACE_CALLS ? shapes[p->nr] : 0;
     struct sock *sk = shape & TRACE_FD ? find_sock(p->args[0]) : NULL;
@@ -232,7 +224,8 @@ static __always_inline void find_names(struct trace_slow *e, const struct pendin
         e->path[0] = 0;
 }
 
-static __always_inline void tell_slow(void *ctx, const struct pending *p, __u64 ns, long result)
+static __always_inline void tell_slow(void *ctx, const struct trace_pending *p, __u64 ns,
+                                      long result)
 {
     struct trace_slow *e = bpf_ringbuf_reserve(&events, sizeof *e, 0);
     __u64 ids = current_ids();
@@ -259,7 +252,7 @@ static __always_inline void tell_slow(void *ctx, const struct pending *p, __u64 
 
 /* A call has returned. Names for its stack must be known before the process may be gone: so new
  * code is told of when it is mapped. */
-static __always_inline void show(void *ctx, __u32 process, struct pending *p, long result)
+static __always_inline void show(void *ctx, __u32 process, struct trace_pending *p, long result)
 {
     __u64 ns = bpf_ktime_get_ns() - p->enter_ns;
 
@@ -278,10 +271,10 @@ static __always_inline void show(void *ctx, __u32 process, struct pending *p, lo
 
 /* The current thread's, which it keeps until it ends: to add and delete one for each call would
  * cost more than all the rest. */
-static __always_inline struct pending *own_pending(void)
+static __always_inline struct trace_pending *own_pending(void)
 {
     __u64 task = bpf_get_current_task();
-    struct pending *p = bpf_map_lookup_elem(&pending, &task), none = {};
+    struct trace_pending *p = bpf_map_lookup_elem(&pending, &task), none = {};
 
     if (p != NULL)
         return p;
@@ -293,13 +286,15 @@ static __always_inline struct pending *own_pending(void)
 SEC("raw_tp/sys_enter")
 int on_enter(struct bpf_raw_tracepoint_args *ctx)
 {
-    __u32 process = current_ids() >> 32;
+    __u64 ids = current_ids();
+    __u32 process = ids >> 32;
     __u32 *state = bpf_map_lookup_elem(&targets, &process);
-    struct pending *p;
+    struct trace_pending *p;
 
     if (state == NULL || (p = own_pending()) == NULL)
         return 0;
     p->nr = (__u32)ctx->args[1];
+    p->ids = ids;
     if (config.slow_ns || config.conns) {
         struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
 
@@ -320,7 +315,7 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx)
     __u32 *state = bpf_map_lookup_elem(&targets, &process);
     __u64 task = bpf_get_current_task();
     long result = (long)ctx->args[1];
-    struct pending *p;
+    struct trace_pending *p;
 
     if (state == NULL)
         return 0;
@@ -355,7 +350,7 @@ int BPF_PROG(on_end, struct task_struct *ended)
 {
     __u32 process = current_ids() >> 32;
     __u64 task = (__u64)ended;
-    struct pending *p;
+    struct trace_pending *p;
 
     if (bpf_map_lookup_elem(&targets, &process) == NULL)
         return 0;

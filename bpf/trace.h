@@ -33,8 +33,18 @@ struct trace_call {
     __u32 buckets[TRACE_BUCKETS];
 };
 
+/* What a thread is in, or was in last. */
+struct trace_pending {
+    __u64 enter_ns; /* 0: it has returned */
+    __u64 ids;      /* process and thread, in the upper and the lower half */
+    __u64 args[3];
+    __u64 conn; /* 0: it is not about a connection */
+    __u32 nr;
+    __u32 kind;
+};
+
 /* What is told through the ring buffer begins with its kind and the process it is of. */
-enum { TRACE_EVENT_SLOW, TRACE_EVENT_MAPPED, TRACE_EVENT_CONN };
+enum { TRACE_EVENT_SLOW, TRACE_EVENT_MAPPED, TRACE_EVENT_CONN, TRACE_EVENT_UNDER_WAY /* ours */ };
 
 struct trace_event {
     __u32 kind;

@@ -61,6 +61,8 @@ struct trace {
     int child_status;
     int stopped; /* the signal that ends it */
     rn_time began, ended;
+    unsigned under_way[TRACE_CALLS]; /* then: threads in each call */
+    int n_under_way;
     struct trace_symbols *symbols;
     struct trace_conn *conns; /* that were told of, for the timeline */
     size_t n_conns;
@@ -118,6 +120,10 @@ int trace_take_events(struct trace *t, rn_time deadline);
 /* Tells where a process keeps its coroutines. */
 void trace_set_layout(struct trace_kernel *kernel, pid_t pid, const struct trace_layout *layout);
 
+/* The next thread that was in a call, beginning with *key 0; false: there are no more. */
+bool trace_next_pending(const struct trace_kernel *kernel, uint64_t *key,
+                        struct trace_pending *ret);
+
 /* Takes one connection out that has not ended; false: there is none any more. */
 bool trace_next_conn(struct trace_kernel *kernel, struct trace_conn *ret);
 
@@ -146,9 +152,22 @@ void trace_clean(char *text);
 /* The share of calls (0 < share <= 1) that took at most so long. */
 uint64_t trace_quantile(const struct trace_figures *f, double share);
 
+/* ---- trace_under_way.c ---- */
+
+typedef void trace_under_way_fn(struct trace *t, const struct trace_pending *p, void *arg);
+
+/* Calls fn for each thread that is in a call that is asked for; when it began is not known. */
+void trace_each_under_way(struct trace *t, trace_under_way_fn *fn, void *arg);
+
+/* Into t->under_way. */
+void trace_count_under_way(struct trace *t);
+
 /* ---- what is shown ---- */
 
 int trace_show_summary(struct trace *t);
+
+/* Slow calls that have not returned; the others have been told as they came. */
+int trace_show_slow(struct trace *t);
 
 int trace_show_latency(struct trace *t);
 

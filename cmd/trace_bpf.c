@@ -79,8 +79,8 @@ static int show(struct trace *t)
         return trace_show_latency(t);
     case TRACE_CONNECTIONS:
         return trace_show_conns(t);
-    case TRACE_SLOW: /* has been shown as it came */
-        break;
+    case TRACE_SLOW:
+        return trace_show_slow(t);
     }
     return 0;
 }
@@ -109,6 +109,7 @@ static int watch(struct trace *t)
     if (r == 0)
         r = trace_take_events(t, rn_now());
     t->ended = rn_now();
+    trace_count_under_way(t);
     t->lost = trace_lost(t->kernel);
     return r;
 }

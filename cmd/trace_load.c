@@ -266,6 +266,19 @@ void trace_set_layout(struct trace_kernel *kernel, pid_t pid, const struct trace
     (void)bpf_map_update_elem(bpf_map__fd(kernel->bpf->maps.layouts), &key, layout, BPF_ANY);
 }
 
+bool trace_next_pending(const struct trace_kernel *kernel, uint64_t *key, struct trace_pending *ret)
+{
+    int map = bpf_map__fd(kernel->bpf->maps.pending);
+    uint64_t next;
+
+    while (bpf_map_get_next_key(map, *key == 0 ? NULL : key, &next) == 0) {
+        *key = next;
+        if (bpf_map_lookup_elem(map, &next, ret) == 0)
+            return true;
+    }
+    return false;
+}
+
 bool trace_next_conn(struct trace_kernel *kernel, struct trace_conn *ret)
 {
     int map = bpf_map__fd(kernel->bpf->maps.conns);

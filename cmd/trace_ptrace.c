@@ -408,6 +408,7 @@ static int watch(struct stops *s)
         trace_draw_latency(t);
     }
     t->ended = rn_now();
+    trace_count_under_way(t); /* before they are let go: that brings them out of some */
     t->stopped = told;
     if (told != 0 && t->child != 0)
         kill(t->child, told);

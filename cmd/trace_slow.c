@@ -1,7 +1,9 @@
 /*
  * trace_slow.c - `runnel trace --slow 10ms`: each call that took longer, with its stack
  */
+#include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -51,9 +53,13 @@ static void print_json(struct trace *t, const struct trace_slow *e, const char *
 
     printf(
         "{\"process\": %u, \"thread\": %u, \"name\": \"%s\", \"call\": \"%s\", \"args\": [%" PRIu64
-        ", %" PRIu64 ", %" PRIu64 "], \"result\": %" PRId64 ", \"ns\": %" PRIu64 ", ",
+        ", %" PRIu64 ", %" PRIu64 "], \"ns\": %" PRIu64 ", ",
         e->event.pid, e->tid, comm, call, (uint64_t)e->args[0], (uint64_t)e->args[1],
-        (uint64_t)e->args[2], (int64_t)e->result, (uint64_t)e->ns);
+        (uint64_t)e->args[2], (uint64_t)e->ns);
+    if (e->event.kind == TRACE_EVENT_SLOW)
+        printf("\"result\": %" PRId64 ", ", (int64_t)e->result);
+    else
+        fputs("\"result\": null, ", stdout);
     trace_print_args_json(e);
     if (e->coro != 0)
         print_coro_json(t, e);
@@ -102,9 +108,13 @@ static void print_text(struct trace *t, const struct trace_slow *e, const char *
     strftime(at, sizeof at, "%H:%M:%S", localtime_r(&now.tv_sec, &tm));
     printf("%s.%03ld %s[%u/%u] %s(", at, now.tv_nsec / 1000000, comm, e->event.pid, e->tid, call);
     trace_print_args(e);
-    fputs(") = ", stdout);
-    print_result((int64_t)e->result);
-    printf(", after %s", cmd_span(e->ns, span));
+    if (e->event.kind == TRACE_EVENT_SLOW) {
+        fputs(") = ", stdout);
+        print_result((int64_t)e->result);
+        printf(", after %s", cmd_span(e->ns, span));
+    } else {
+        printf(") has not returned after %s", cmd_span(e->ns, span));
+    }
     if (e->coro != 0)
         print_coro(t, e);
     putchar('\n');
@@ -128,6 +138,73 @@ static void show_slow(struct trace *t, const struct trace_slow *e)
     else
         print_text(t, e, comm, call);
     fflush(stdout);
+}
+
+/* ---- at the end ---- */
+
+/* Those whose begin was seen. */
+struct seen {
+    uint64_t *ids;
+    size_t n;
+};
+
+static void show_pending(struct trace *t, const struct trace_pending *p, uint64_t ns)
+{
+    struct trace_slow e = {
+        .event = {.kind = TRACE_EVENT_UNDER_WAY, .pid = (uint32_t)(p->ids >> 32)},
+        .tid = (uint32_t)p->ids,
+        .nr = p->nr,
+        .args = {p->args[0], p->args[1], p->args[2]},
+        .ns = ns};
+    char path[64];
+    FILE *f;
+
+    (void)snprintf(path, sizeof path, "/proc/%u/task/%u/comm", e.event.pid, e.tid);
+    f = fopen(path, "re");
+    if (f != NULL) {
+        (void)fread(e.comm, 1, sizeof e.comm - 1, f);
+        fclose(f);
+    }
+    e.comm[strcspn(e.comm, "\n")] = '\0';
+    show_slow(t, &e);
+}
+
+/* It began before the tracing did, unless it is among the seen. */
+static void show_earlier(struct trace *t, const struct trace_pending *p, void *arg)
+{
+    const struct seen *seen = arg;
+
+    for (size_t i = 0; i < seen->n; i++)
+        if (seen->ids[i] == p->ids)
+            return;
+    if (t->ended - t->began >= t->options.slow_ns)
+        show_pending(t, p, (uint64_t)(t->ended - t->began));
+}
+
+int trace_show_slow(struct trace *t)
+{
+    struct trace_pending p;
+    struct seen seen = {0};
+    uint64_t key = 0;
+    int r = 0;
+
+    while (r == 0 && trace_next_pending(t->kernel, &key, &p)) {
+        uint64_t *more = realloc(seen.ids, (seen.n + 1) * sizeof *more);
+
+        if (more == NULL) {
+            r = -ENOMEM;
+            break;
+        }
+        seen.ids = more;
+        seen.ids[seen.n++] = p.ids;
+        if (p.enter_ns != 0 && (uint64_t)t->ended >= p.enter_ns + (uint64_t)t->options.slow_ns &&
+            (!t->options.some || (p.nr < TRACE_CALLS && t->options.only[p.nr])))
+            show_pending(t, &p, (uint64_t)t->ended - p.enter_ns);
+    }
+    if (r == 0)
+        trace_each_under_way(t, show_earlier, &seen);
+    free(seen.ids);
+    return r;
 }
 
 void trace_take(struct trace *t, const struct trace_event *event)

@@ -52,7 +52,23 @@ static void print_json(const struct trace *t, const struct trace_figures *all, i
                f->total_ns, f->total_ns / f->count, trace_quantile(f, 0.5), trace_quantile(f, 0.99),
                f->max_ns);
     }
-    puts("\n]}");
+    fputs("\n]", stdout);
+}
+
+static void print_under_way(const struct trace *t)
+{
+    const char *comma = "";
+    char name[24];
+
+    fputs(t->options.json ? ", \"under_way\": {" : "under way, by threads: ", stdout);
+    for (int nr = 0; nr < TRACE_CALLS; nr++) {
+        if (t->under_way[nr] == 0)
+            continue;
+        printf(t->options.json ? "%s\"%s\": %u" : "%s%s %u", comma, trace_call_name(nr, name),
+               t->under_way[nr]);
+        comma = ", ";
+    }
+    puts(t->options.json ? "}}" : "");
 }
 
 int trace_show_summary(struct trace *t)
@@ -71,6 +87,8 @@ int trace_show_summary(struct trace *t)
         print_json(t, all, n, &sum);
     else if (n > 0 || t->options.n_pids > 0 || t->options.some) /* else it could not be run */
         print_text(t, all, n, &sum);
+    if (t->options.json || t->n_under_way > 0)
+        print_under_way(t);
     free(all);
     return 0;
 }

@@ -215,6 +215,32 @@ def test_slow_calls_are_told_with_their_stacks():
                        for e in slow for f in e["stack"]), slow
 
 
+def test_calls_that_do_not_return_are_told_at_the_end():
+    need_bpf()
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as p:
+        p.stdin.write(b"x")     # until it has been read, cat may still start
+        p.stdin.flush()
+        assert p.stdout.read1(1) == b"x"
+        for more in ([], ["--ptrace"]):
+            figures = json.loads(trace("--json", "--seconds", "1", *more, "-p", str(p.pid)).stdout)
+            assert figures["under_way"] == {"read": 1}, figures
+            assert "under way, by threads: read 1\n" in trace("--seconds", "1", *more, "-p", str(p.pid)).stdout
+        for begins in (False, True):    # before the tracing, and during it
+            tracer = Tracer(p.pid, "--slow", "200ms")
+            if begins:
+                p.stdin.write(b"y")
+                p.stdin.flush()
+                assert p.stdout.read1(1) == b"y"
+            time.sleep(0.5)
+            slow = tracer.end_lines()[-1]
+            assert slow["call"] == "read" and slow["result"] is None and slow["args"][0] == 0, slow
+            assert slow["name"] == "cat" and slow["file"].startswith("pipe:") and 200e6 <= slow["ns"] < 20e9, slow
+        text = trace("--slow", "200ms", "--seconds", "1", "-p", str(p.pid)).stdout
+        assert re.search(r"cat\[(\d+)/\1\] read\(0<pipe:.*\) has not returned after ", text), text
+        assert trace("--slow", "200ms", "--seconds", "1", "-e", "write", "-p", str(p.pid)).stdout == ""
+        p.stdin.close()
+
+
 def test_a_slow_call_tells_its_path_file_or_connection_and_its_error():
     need_bpf()
     with tempfile.TemporaryDirectory() as folder:
