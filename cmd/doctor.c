@@ -40,7 +40,8 @@ static const char help[] =
     "      --sysctl-dir DIR  where --fix writes\n"
     "  -h, --help            this text\n"
     "\n"
-    "Exit status: 0 nothing is advised, 1 something is, 2 a wrong call, or --fix could not.\n";
+    "Exit status: 0 the target can be reached (there may be warnings), 1 something fails,\n"
+    "2 a wrong call, or --fix could not.\n";
 
 /* ---- for the checks ---- */
 
@@ -249,7 +250,7 @@ static int report(struct doctor *d, const struct options *o, const char *changes
         doc_print_table(d, colour);
     }
     for (int i = 0; i < d->n; i++)
-        if (d->findings[i].state >= DOC_WARN)
+        if (d->findings[i].state == DOC_FAIL)
             return CMD_FAILED;
     return CMD_OK;
 }

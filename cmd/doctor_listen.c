@@ -275,4 +275,6 @@ void doc_check_migrate(struct doctor *d, const struct doc_check *c)
         DOC_SET(f->wanted, "any: the process has no group of SO_REUSEPORT listeners");
     else
         doc_advise_number(d, f, 1);
+    if (n < 0)
+        DOC_SET(f->note, "only for groups of SO_REUSEPORT listeners; --pid PID looks for one");
 }

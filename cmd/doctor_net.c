@@ -86,6 +86,8 @@ static void check_ports(struct doctor *d, const struct doc_check *c)
         first = want >= MOST_PORTS ? 1024 : (65536 - want) & ~1L;
         DOC_SET(value, "%ld 65535", first);
         doc_advise_sysctl(d, f, value);
+        DOC_SET(f->note, "only for who dials; ports that services listen on belong into "
+                         "net.ipv4.ip_local_reserved_ports before");
         return;
     }
     DOC_APPEND(f->wanted, ", more than there are");

@@ -2,6 +2,7 @@
  * doctor_print.c - what was found: a table with advice for people, JSON for programs
  */
 #include <string.h>
+#include <unistd.h>
 
 #include "doctor.h"
 
@@ -59,6 +60,9 @@ void doc_print_table(const struct doctor *d, bool colour)
     printf("\nFor %ld connections, %ld new ones a second: %d ok, %d warn, %d fail, %d unknown.\n",
            d->connections, d->rate, counts[DOC_OK], counts[DOC_WARN], counts[DOC_FAIL],
            counts[DOC_UNKNOWN]);
+    if (counts[DOC_WARN] + counts[DOC_FAIL] > 0 && geteuid() != 0)
+        puts("The commands are for a shell of root (sudo -s); sudo runnel doctor --fix sets the "
+             "sysctls.");
 }
 
 static void print_names(const struct doc_check *checks, int n)

@@ -32,7 +32,7 @@ def examine(*argv, **more):
     p = run("--json", *argv, **more)
     assert p.stderr == "", p.stderr
     found = json.loads(p.stdout)["checks"]
-    assert p.returncode == any(f["state"] in ("warn", "fail") for f in found), p
+    assert p.returncode == any(f["state"] == "fail" for f in found), p
     return {f["check"]: f for f in found}
 
 
@@ -544,7 +544,8 @@ def test_fix_sets_what_is_advised_keeps_it_and_tells_the_way_back():
     with tree({somaxconn: "128\n", ports: "50000\t59999\n", uring: "2\n", maps: "65530\n"}) as root:
         folder = os.path.join(root, "etc")
         p = fix(root, folder, "-r", "1000", "somaxconn", "ip_local_port_range", "io_uring_disabled")
-        assert p.returncode == 1 and p.stderr == "", p    # io_uring_disabled is told, not set
+        assert p.returncode == 0 and p.stderr == "", p
+        assert re.search("warn +io_uring_disabled +2 ", p.stdout), p    # is told, not set
         assert "set: net.core.somaxconn = 1024, was 128\n" in p.stdout, p
         assert read(os.path.join(root, somaxconn)) == "1024" and read(os.path.join(root, uring)) == "2\n"
         assert read(os.path.join(root, ports)) == "50000\t59999\n"   # enough, with tcp_tw_reuse at 1
@@ -632,6 +633,11 @@ def test_fix_without_root_says_so():
         found = {f["check"]: f for f in json.loads(p.stdout)["checks"]}
         assert found["listeners"]["state"] == found["somaxconn"]["state"] == "unknown", found
         assert "Permission denied" in found["somaxconn"]["found"], found["somaxconn"]
+        # Without the rights to trace there is a warning, and no failure of what a server needs.
+        p = subprocess.run([copy, "doctor", "cap_bpf"], capture_output=True, text=True,
+                           preexec_fn=lambda: os.setuid(65534), check=False)
+        assert p.returncode == 0 and "0 ok, 1 warn, 0 fail" in p.stdout, p
+        assert p.stdout.endswith("sudo runnel doctor --fix sets the sysctls.\n"), p
 
 
 # ---- how it is told ----
@@ -639,7 +645,7 @@ def test_fix_without_root_says_so():
 def test_people_get_a_table_and_colour_only_on_a_terminal():
     with tree({"proc/sys/net/core/somaxconn": "128\n"}) as root:
         p = run("--root", root, *BUSY)
-        assert p.returncode == 1 and "\033" not in p.stdout, p
+        assert p.returncode == 0 and "\033" not in p.stdout, p  # warnings only
         lines = p.stdout.splitlines()
         assert lines[0].split() == ["STATE", "CHECK", "FOUND", "WANTED"]
         assert all(line.index(line.split()[1]) == 9 for line in lines[1:30]), lines
