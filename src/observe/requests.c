@@ -132,21 +132,15 @@ void rn_http_stats_done(const rn_http_done *done, void *stats)
 
 /* ---- reading ---- */
 
-/* Slowest first; there is room for RN_STATS_SLOW. */
-static void insert_slow(rn_stats_http *h, const struct slow *s, rn_time ago, rn_time took)
+static void add_to(rn_stats_http *h, const struct slow *s, rn_time ago, rn_time took)
 {
-    int i = h->n_slow;
+    rn_stats_slow *into = rn__slow_place(h->slow, &h->n_slow, sizeof *into,
+                                         offsetof(rn_stats_slow, took_ns), took);
 
-    if (i == RN_STATS_SLOW) {
-        if (took <= h->slow[--i].took_ns)
-            return;
-    } else {
-        h->n_slow++;
-    }
-    for (; i > 0 && h->slow[i - 1].took_ns < took; i--)
-        h->slow[i] = h->slow[i - 1];
-    h->slow[i] = (rn_stats_slow){.ago_ns = ago, .took_ns = took, .status = s->status};
-    memcpy(h->slow[i].what, s->what, sizeof h->slow[i].what);
+    if (into == NULL)
+        return;
+    *into = (rn_stats_slow){.ago_ns = ago, .took_ns = took, .status = s->status};
+    memcpy(into->what, s->what, sizeof into->what);
 }
 
 static void read_place(rn_stats_http *h, struct place *p, rn_time now)
@@ -162,7 +156,7 @@ static void read_place(rn_stats_http *h, struct place *p, rn_time now)
     pthread_mutex_lock(&p->lock);
     for (int i = 0; i < RN_STATS_SLOW; i++)
         if (rn__slowest_has(&p->slowest, i, now))
-            insert_slow(h, &p->slow[i], now - p->slowest.of[i].at, p->slowest.of[i].took);
+            add_to(h, &p->slow[i], now - p->slowest.of[i].at, p->slowest.of[i].took);
     pthread_mutex_unlock(&p->lock);
 }
 

@@ -73,22 +73,6 @@ static void fill_call(rn_stats_call *c, enum rn__sys_row row,
     rn__times_fill(&c->times, &h, sum_ns);
 }
 
-/* Slowest first; there is room for RN_STATS_SLOW. */
-static void add_slow_call(rn_stats *s, rn_stats_slow_call *slow, rn_stats_slow_call one)
-{
-    int i = s->n_slow_calls;
-
-    if (i == RN_STATS_SLOW) {
-        if (one.took_ns <= slow[--i].took_ns)
-            return;
-    } else {
-        s->n_slow_calls++;
-    }
-    for (; i > 0 && slow[i - 1].took_ns < one.took_ns; i--)
-        slow[i] = slow[i - 1];
-    slow[i] = one;
-}
-
 static void fill_slow_calls(rn_stats *s, rn_stats_slow_call *slow,
                             const struct rn__sys_block *const *blocks)
 {
@@ -99,12 +83,15 @@ static void fill_slow_calls(rn_stats *s, rn_stats_slow_call *slow,
 
         for (int k = 0; k < n; k++) {
             rn_time ago = s->at - found[k].at; /* it may have ended since */
+            rn_stats_slow_call *into = rn__slow_place(slow, &s->n_slow_calls, sizeof *into,
+                                                      offsetof(rn_stats_slow_call, took_ns),
+                                                      found[k].took);
 
-            add_slow_call(s, slow,
-                          (rn_stats_slow_call){.name = rn__sys_name(found[k].row),
-                                               .proc = i < s->n_procs ? i + 1 : 0,
-                                               .ago_ns = ago > 0 ? ago : 0,
-                                               .took_ns = found[k].took});
+            if (into != NULL)
+                *into = (rn_stats_slow_call){.name = rn__sys_name(found[k].row),
+                                             .proc = i < s->n_procs ? i + 1 : 0,
+                                             .ago_ns = ago > 0 ? ago : 0,
+                                             .took_ns = found[k].took};
         }
     }
 }
