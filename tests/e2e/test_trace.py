@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 
+from browser import Browser
 from e2e import (GET, LIMIT, Program, RESET, RUNNEL, SANITIZED, Serve, Skip, free_port, main, read_all,
                  read_exactly, read_response, until)
 from tracing import TRACE, Tracer, counts_of, is_at_rest, n_sockets, need_bpf, settle, strace_counts, trace
@@ -370,6 +371,32 @@ def test_a_refused_and_an_open_connection_are_told():
         assert states.strip().startswith("states: SYN_SENT ") and states.endswith(", CLOSED\n"), states
         assert "connect 1 in " in calls and "1 errors" in calls, calls
         assert f"-> 127.0.0.1:{s.port}, connected by python3[" in rest and "ESTABLISHED" in rest, rest
+
+
+SCALE = "document.getElementById('own').click(), [...document.querySelectorAll('#axis span')].map(s => s.textContent)"
+
+
+def test_the_timeline_has_two_scales():
+    need_bpf()
+    if not os.path.exists("/usr/bin/chromium") or SANITIZED:
+        raise Skip("no chromium, or it says nothing about the build")
+    with Program(RUNNEL, "echo", "127.0.0.1:PORT") as s, tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "t.html")
+        for talks in (True, False):     # without a connection there is a page, too
+            tracer = Tracer(s.process.pid, "--html", path)
+            if talks:
+                talk(s.port)
+                time.sleep(0.3)
+                talk(s.port)
+            assert len(tracer.end_lines()) == (6 if talks else 0)
+            with Browser() as browser:
+                browser.load("Page.navigate", url="file://" + path)
+                bars = "[...document.querySelectorAll('#rows rect')].map(r => Number(r.getAttribute('x')))"
+                before, axis, after = browser.evaluate(bars), browser.evaluate(SCALE), browser.evaluate(bars)
+                assert not browser.told("Runtime.exceptionThrown")
+            assert len(axis) == 5 and axis[0] == "0 ns" and "N" not in "".join(axis), axis
+            if talks:
+                assert max(before) > 500 and sum(x == 0 for x in after) >= 6, (before, after)
 
 
 def test_the_timeline_is_drawn_by_a_browser():
