@@ -19,6 +19,7 @@
 #define AF_INET6 10
 #define IPPROTO_TCP 6
 #define EAGAIN 11
+#define EINPROGRESS 115
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
 
@@ -127,7 +128,9 @@ static __always_inline struct trace_conn *add_conn(struct sock *sk, int fd, __u8
         add_move(c, before->established_ns, ESTABLISHED);
     }
     state = BPF_CORE_READ(sk, __sk_common.skc_state);
-    if (c->state != state && how != TRACE_CONNECTED) /* it may have moved on before the accept */
+    if (how == TRACE_CONNECTED) /* or it fails, without having left this state */
+        c->state = state;
+    else if (c->state != state) /* it may have moved on before the accept */
         add_move(c, now, state);
     if (how == TRACE_ACCEPTED && (state == CLOSE_WAIT || state == CLOSED)) {
         c->first_closer = TRACE_PEER;
@@ -208,6 +211,8 @@ static __always_inline void end_on_conn(struct trace_pending *p, long result)
         f->errors++;
     else if (p->kind == TRACE_READ || p->kind == TRACE_WRITE)
         f->bytes += (__u64)result;
+    if (p->kind == TRACE_CONNECT && result < 0 && result != -EINPROGRESS && c->error == 0)
+        c->error = (__s32)-result;
     if (p->kind == TRACE_CONNECT && c->ends.remote_port == 0)
         read_ends(&c->ends, (struct sock *)p->conn);
     end_conn(c, p->conn);

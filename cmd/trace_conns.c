@@ -82,7 +82,7 @@ static void print_text(const struct trace *t, const struct trace_conn *c)
     char span[16];
 
     print_how(c);
-    printf("    states:");
+    printf(count_moves(c) == 0 ? "    states: none" : "    states:");
     for (uint32_t i = 0; i < count_moves(c); i++) {
         const struct trace_move *m = &c->moves[i];
 

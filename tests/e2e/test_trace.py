@@ -373,6 +373,17 @@ def test_a_refused_and_an_open_connection_are_told():
         assert f"-> 127.0.0.1:{s.port}, connected by python3[" in rest and "ESTABLISHED" in rest, rest
 
 
+def test_a_connect_that_fails_at_once_is_a_connection_of_its_own():
+    """The next socket lies where the first one did."""
+    need_bpf()
+    code = ("import socket, sys\nfor a, port in ('255.255.255.255', 9), ('127.0.0.1', int(sys.argv[1])):\n    try:\n"
+            "        with socket.socket() as s:\n            s.connect((a, port))\n    except OSError:\n        pass")
+    conns = [json.loads(line) for line in trace("-c", "-j", "python3", "-c", code, str(free_port())).stdout.splitlines()]
+    assert [(c["state"], c["calls"]["connect"]["count"]) for c in conns] == [("CLOSED", 1), ("CLOSED", 1)], conns
+    assert conns[0]["states"] == [] and "unreachable" in conns[0]["error"], conns
+    assert conns[1]["states"][0]["state"] == "SYN_SENT" and conns[1]["error"] == "Connection refused", conns
+
+
 SCALE = "document.getElementById('own').click(), [...document.querySelectorAll('#axis span')].map(s => s.textContent)"
 
 
