@@ -33,7 +33,7 @@ static const char help[] =
     "  -c, --connections     the life of each TCP connection: states, calls, who closed it first\n"
     "      --html FILE       and as a timeline, a page for a browser\n"
     "\n"
-    "  -p, --pid PID         a process that runs; may be given up to 64 times\n"
+    "  -p, --pid PID         a process that runs, or several: -p \"$(pidof nginx)\"; up to 64\n"
     "  -f, --follow          processes that they start from now on, too\n"
     "  -e, --calls LIST      only these (read,write), of all but --connections\n"
     "  -t, --seconds N       for so long (default: until Ctrl-C, or until they all have ended)\n"
@@ -94,17 +94,30 @@ static void end_command(struct trace *t)
 
 /* ---- options ---- */
 
-static bool parse_pid(struct trace_options *o)
+static bool parse_pid(const char *text, struct trace_options *o)
 {
     long n;
 
-    if (!cmd_number("--pid", optarg, 1, INT32_MAX, &n))
+    if (!cmd_number("--pid", text, 1, INT32_MAX, &n))
         return false;
     if (o->n_pids == TRACE_MAX_PIDS) {
-        cmd_error("trace takes at most %d --pid", TRACE_MAX_PIDS);
+        cmd_error("trace takes at most %d processes", TRACE_MAX_PIDS);
         return false;
     }
     o->pids[o->n_pids++] = (pid_t)n;
+    return true;
+}
+
+/* "12", "12,13", or as pidof has it: "12 13". */
+static bool parse_pids(struct trace_options *o)
+{
+    char *rest, *first = strtok_r(optarg, ", \n", &rest);
+
+    if (first == NULL)
+        return parse_pid("", o);
+    for (char *text = first; text != NULL; text = strtok_r(NULL, ", \n", &rest))
+        if (!parse_pid(text, o))
+            return false;
     return true;
 }
 
@@ -187,7 +200,7 @@ static bool parse_option(int c, struct trace_options *o)
     case 'e':
         return parse_calls("--calls", optarg, o, &(int){0});
     case 'p':
-        return parse_pid(o);
+        return parse_pids(o);
     case 'f':
         o->follow = true;
         return true;

@@ -21,6 +21,16 @@ OTHER_NAMES = {"recv": "recvfrom", "send": "sendto", "eventfd_write": "write", "
                "prlimit": "prlimit64"}
 
 
+PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+
+
+def wait_for_cat(p):
+    """Until it has started, and read."""
+    p.stdin.write(b"x")
+    p.stdin.flush()
+    assert p.stdout.read1(1) == b"x"
+
+
 def test_wrong_calls_are_told_and_exit_with_2():
     for argv in ([], ["-p", "x"], ["-p", "0"], ["--seconds", "0", "true"], ["--nonsense", "true"], ["--slow", "10", "true"], ["--slow", "0ms", "true"],
                  ["--latency", "nonsense", "true"], ["--latency", "", "true"], ["--calls", "read,x", "true"],
@@ -106,6 +116,20 @@ def test_a_running_server_of_many_threads_is_counted():
         assert reads >= n_conns * (n_messages + 1), counts
         assert s.process.poll() is None  # and it goes on
         assert counts_of(Tracer(s.process.pid).end()).get("accept4") is None
+
+
+def test_several_processes_are_given_as_pidof_prints_them():
+    need_bpf()
+    with subprocess.Popen(["cat"], **PIPES) as p, subprocess.Popen(["cat"], **PIPES) as q:
+        for cat in (p, q):
+            wait_for_cat(cat)
+        for between in (" ", ",", "\n"):
+            figures = json.loads(trace("--json", "--seconds", "1", "-p", f"{p.pid}{between}{q.pid}\n").stdout)
+            assert sum(figures["under_way"].values()) == 2, figures
+        p.stdin.close()
+        q.stdin.close()
+    for wrong in ("", " ", f"{os.getpid()},x"):
+        assert trace("-p", wrong, ok=False).returncode == 2, wrong
 
 
 def test_children_are_followed_only_when_asked():
@@ -218,10 +242,8 @@ def test_slow_calls_are_told_with_their_stacks():
 
 def test_calls_that_do_not_return_are_told_at_the_end():
     need_bpf()
-    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as p:
-        p.stdin.write(b"x")     # until it has been read, cat may still start
-        p.stdin.flush()
-        assert p.stdout.read1(1) == b"x"
+    with subprocess.Popen(["cat"], **PIPES) as p:
+        wait_for_cat(p)
         for more in ([], ["--ptrace"]):
             figures = json.loads(trace("--json", "--seconds", "1", *more, "-p", str(p.pid)).stdout)
             assert figures["under_way"] == {"read": 1}, figures
@@ -229,9 +251,7 @@ def test_calls_that_do_not_return_are_told_at_the_end():
         for begins in (False, True):    # before the tracing, and during it
             tracer = Tracer(p.pid, "--slow", "200ms")
             if begins:
-                p.stdin.write(b"y")
-                p.stdin.flush()
-                assert p.stdout.read1(1) == b"y"
+                wait_for_cat(p)
             time.sleep(0.5)
             slow = tracer.end_lines()[-1]
             assert slow["call"] == "read" and slow["result"] is None and slow["args"][0] == 0, slow
