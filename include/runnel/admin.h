@@ -11,7 +11,7 @@
  *     GET /                  the dashboard: one page, nothing from outside
  *     GET /metrics           for Prometheus
  *     GET /debug/stats.json  the same figures, for each P too
- *     GET /debug/coroutines  what rn_dump says
+ *     GET /debug/coroutines  what rn_dump says; ?grouped counts those that are at the same place
  *     GET /healthz           200 while the program runs
  *     GET /readyz            200; 503 after rn_admin_set_ready(admin, false)
  *

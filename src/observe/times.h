@@ -9,8 +9,8 @@
 
 void rn__times_fill(rn_stats_times *t, const struct rn__hist *h, uint64_t sum_ns);
 
-/* The place of one among *n of `bytes` each, slowest first, whose times are rn_time at an offset; the
- * others make room. NULL: RN_STATS_SLOW are slower. */
+/* The place of one among *n of `bytes` each, slowest first, whose times are rn_time at an offset;
+ * the others make room. NULL: RN_STATS_SLOW are slower. */
 void *rn__slow_place(void *items, int *n, size_t bytes, size_t took_at, rn_time took);
 
 /* requests.c: each rn_http_stats there is, up to `most`, summed up; how many. */

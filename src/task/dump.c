@@ -20,8 +20,6 @@
 #include "task/sites.h"
 #include "task/wait.h"
 
-#define FRAMES_MOST 32
-
 /* Where rn__switch has left frame pointer and return address of one that is not running, in words
  * from its stack pointer; see switch_*.S. */
 #if defined(__x86_64__)
@@ -31,8 +29,6 @@
 #define SAVED_FP 0
 #define SAVED_PC 1
 #endif
-
-#define UNCHECKED __attribute__((no_sanitize_address, no_sanitize_thread, noinline))
 
 struct dump {
     int fd;
@@ -60,19 +56,6 @@ static void put(struct dump *d, struct rn__line *l)
     l->len = 0;
 }
 
-static void put_duration(struct rn__line *l, rn_time span)
-{
-    uint64_t ms = span < 0 ? 0 : (uint64_t)(span / RN_MILLISECOND);
-
-    if (ms < 10000) {
-        rn__line_number(l, ms, 10);
-        rn__line_text(l, " ms");
-    } else {
-        rn__line_number(l, ms / 1000, 10);
-        rn__line_text(l, " s");
-    }
-}
-
 /* ---- one coroutine ---- */
 
 static void put_left(struct rn__line *l, rn_time until, rn_time now)
@@ -80,13 +63,13 @@ static void put_left(struct rn__line *l, rn_time until, rn_time now)
     if (until == 0)
         return;
     rn__line_text(l, ", for ");
-    put_duration(l, until - now);
+    rn__line_duration(l, until - now);
     rn__line_text(l, " more at most");
 }
 
 /* A descriptor with its peer, and the deadline of the direction in which it waits. */
-static UNCHECKED void put_io(struct rn__line *l, struct rn__coro *co, struct rn__iowait *w,
-                             rn_time now)
+static RN__UNCHECKED void put_io(struct rn__line *l, struct rn__coro *co, struct rn__iowait *w,
+                                 rn_time now)
 {
     rn__line_text(l, " (fd ");
     rn__line_number(l, (uint64_t)(unsigned)w->fd, 10);
@@ -106,13 +89,13 @@ static void put_object(struct rn__line *l, const void *object)
     rn__line_text(l, ")");
 }
 
-static UNCHECKED void put_wait(struct rn__line *l, struct rn__coro *co, rn_time now)
+static RN__UNCHECKED void put_wait(struct rn__line *l, struct rn__coro *co, rn_time now)
 {
     const struct rn__wait_kind *wait = co->wait;
     void *object = co->wait_obj;
 
     rn__line_text(l, " parked for ");
-    put_duration(l, now - co->since);
+    rn__line_duration(l, now - co->since);
     rn__line_text(l, " in ");
     rn__line_text(l, wait == NULL ? "?" : wait->name);
     if (wait == NULL)
@@ -129,35 +112,45 @@ static UNCHECKED void put_wait(struct rn__line *l, struct rn__coro *co, rn_time 
     }
 }
 
-static UNCHECKED void put_backtrace(struct dump *d, struct rn__coro *co)
+RN__UNCHECKED int rn__dump_frames(struct rn__coro *co, const void *frames[RN__FRAMES_MOST])
 {
+    int n = 0;
     const char *top = co->top, *sp = co->sp;
     const char *low = top - rn__stack_bytes(co->size_class) + rn__stack_guard(co->size_class);
     const void *pc, *fp;
 
     if (sp < low + RN_CACHE_LINE * 16 || sp >= top - 256)
-        return;
+        return 0;
     fp = ((const void *const *)(const void *)sp)[SAVED_FP];
     pc = ((const void *const *)(const void *)sp)[SAVED_PC];
-    for (int i = 0; i < FRAMES_MOST && pc != NULL; i++) {
-        struct rn__line l = {.len = 0};
+    while (n < RN__FRAMES_MOST && pc != NULL) {
         const char *at = fp;
 
-        rn__line_text(&l, "    #");
-        rn__line_number(&l, (uint64_t)i, 10);
-        rn__line_text(&l, " ");
-        rn__line_site(&l, pc);
-        put(d, &l);
+        frames[n++] = pc;
         /* Upwards only, aligned, and within the stack; the first frame has none. */
         if (at < sp || at >= top - 2 * sizeof(void *) || (uintptr_t)at % sizeof(void *) != 0)
-            return;
+            break;
         sp = at + 1;
         pc = ((const void *const *)fp)[1];
         fp = ((const void *const *)fp)[0];
     }
+    return n;
 }
 
-static UNCHECKED void put_coroutine(struct rn__coro *co, void *arg)
+static void put_backtrace(struct dump *d, struct rn__coro *co)
+{
+    const void *frames[RN__FRAMES_MOST];
+    int n = rn__dump_frames(co, frames);
+
+    for (int i = 0; i < n; i++) {
+        struct rn__line l = {.len = 0};
+
+        rn__line_frame(&l, i, frames[i]);
+        put(d, &l);
+    }
+}
+
+static RN__UNCHECKED void put_coroutine(struct rn__coro *co, void *arg)
 {
     enum rn__coro_state state = rn__state(co);
     struct rn__line l = {.len = 0};
@@ -233,7 +226,7 @@ static int dump_all(struct rn__runtime *rt, int fd, bool to_log)
             rn__line_text(&l, ": asleep, ");
         } else {
             rn__line_text(&l, ": awake, last looked around ");
-            put_duration(&l, d.now - turn);
+            rn__line_duration(&l, d.now - turn);
             rn__line_text(&l, " ago, ");
         }
         rn__line_number(&l, atomic_load(&rt->procs[i]->load), 10);

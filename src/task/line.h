@@ -54,4 +54,22 @@ static inline void rn__line_site(struct rn__line *l, const void *site)
     rn__line_text(l, ")");
 }
 
+/* "12 ms", "12 s". */
+static inline void rn__line_duration(struct rn__line *l, int64_t ns)
+{
+    uint64_t ms = ns < 0 ? 0 : (uint64_t)(ns / 1000000);
+
+    rn__line_number(l, ms < 10000 ? ms : ms / 1000, 10);
+    rn__line_text(l, ms < 10000 ? " ms" : " s");
+}
+
+/* Of a backtrace. */
+static inline void rn__line_frame(struct rn__line *l, int i, const void *pc)
+{
+    rn__line_text(l, "    #");
+    rn__line_number(l, (uint64_t)i, 10);
+    rn__line_text(l, " ");
+    rn__line_site(l, pc);
+}
+
 #endif

@@ -32,7 +32,8 @@ def test_curl_gets_each_page():
     with Admin() as s:
         assert "admin on http://127.0.0.1:" in s.stderr() and "for this machine only" in s.stderr()
         for path, what in (("/", "<!doctype html>"), ("/metrics", "# HELP"), ("/debug/stats.json", '{"version"'),
-                           ("/debug/coroutines", "runnel: "), ("/healthz", "ok"), ("/readyz", "ready")):
+                           ("/debug/coroutines", "runnel: "),
+                           ("/debug/coroutines?grouped", "runnel: "), ("/healthz", "ok"), ("/readyz", "ready")):
             out = subprocess.run(["curl", "-sSf", "--max-time", str(LIMIT / 2), s.url(path)], capture_output=True,
                                  text=True, check=True).stdout
             assert out.startswith(what), (path, out[:200])

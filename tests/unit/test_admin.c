@@ -53,6 +53,43 @@ RN_CORO_TEST(each_page_is_there_and_says_what_it_is)
     close_pages(p);
 }
 
+static void sleep_long(void *arg)
+{
+    (void)arg;
+    (void)rn_sleep(1000 * RN_SECOND);
+}
+
+static atomic_bool stop;
+
+static void yield_long(void *arg)
+{
+    (void)arg;
+    while (!atomic_load(&stop))
+        rn_yield();
+}
+
+RN_CORO_TEST(coroutines_at_the_same_place_are_counted_together)
+{
+    struct pages *p = open_pages();
+    const char *a;
+
+    for (int i = 0; i < 300; i++)
+        CHECK_OK(
+            rn_go_with(&(rn_go_options){.name = "sleeper", .proc = i % 2 + 1}, sleep_long, NULL));
+    CHECK_OK(rn_go_with(&(rn_go_options){.name = "another"}, sleep_long, NULL));
+    CHECK_OK(rn_go_with(&(rn_go_options){.name = "yielder"}, yield_long, NULL));
+    do
+        CHECK_OK(rn_sleep(5 * RN_MILLISECOND)); /* until all of them sleep */
+    while (a = ask(&p->site, PAGE("/debug/coroutines?grouped")), strstr(a, "\n300 ") == NULL);
+    CHECK_HAS(a, "Content-Type: text/plain");
+    CHECK_HAS(a, " places\n300 coroutines \"sleeper\": parked in sleep, for ");
+    CHECK_HAS(a, "\n1 coroutine \"another\": parked in sleep, for ");
+    CHECK_HAS(a, "\n1 coroutine \"yielder\": run");
+    CHECK_HAS(a, "\n    #0 0x");
+    atomic_store(&stop, true);
+    close_pages(p);
+}
+
 RN_CORO_TEST(who_is_not_ready_says_so_and_is_healthy)
 {
     struct pages *p = open_pages();

@@ -7,7 +7,9 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 
+#include "base/mem.h"
 #include "rntest_coro.h"
+#include "task/dump.h"
 
 #define MS RN_MILLISECOND
 
@@ -224,6 +226,34 @@ RN_TEST(sigquit_dumps_where_that_was_asked_for)
 RN_CORO_TEST(what_cannot_be_written_is_told)
 {
     CHECK_EQ(rn_dump(-1), -EBADF);
+}
+
+static void sleep_here(void *arg)
+{
+    (void)rn_sleep((rn_time)(uintptr_t)arg * RN_SECOND);
+}
+
+RN_CORO_TEST(groups_without_memory_or_room_are_told)
+{
+    int fd = memfd_create("groups", MFD_CLOEXEC);
+    ssize_t n;
+
+    CHECK_OK(fd);
+    for (int i = 0; i < 20; i++)
+        CHECK_OK(rn_go(sleep_here, (void *)1000));
+    CHECK_OK(rn_go(sleep_here, (void *)1000));
+    CHECK_OK(rn_go(sleep_here, (void *)1000));
+    rn__mem_fail(1, 1);
+    CHECK_EQ(rn__dump_groups(fd, 16), -ENOMEM);
+    rn__mem_fail(0, 0);
+    CHECK_EQ(rn__dump_groups(-1, 16), -EBADF);
+    CHECK_OK(rn__dump_groups(fd, 2)); /* of at least three places, whoever has started by now */
+    n = pread(fd, text, sizeof text - 1, 0);
+    CHECK_OK(n);
+    text[n] = '\0';
+    CHECK(strstr(text, " coroutines at 2 places\n") != NULL);
+    CHECK(strstr(text, " coroutines at other places\n") != NULL);
+    close(fd);
 }
 
 RN_TEST(without_a_runtime_there_is_nothing_to_dump)
