@@ -17,6 +17,7 @@
 
 #include "cmd.h"
 #include "site.h"
+#include "task/symbols.h"
 #include <runnel/admin.h>
 #include <runnel/http.h>
 
@@ -304,8 +305,10 @@ static int take_sockets(struct serve *s)
 static int give_up_rights(struct serve *s)
 {
     const char *paths[MAX_LISTEN + 1] = {NULL};
-    int r = s->site.user == NULL ? 0 : rights_become(s->site.user);
+    int r;
 
+    rn__symbols_load(); /* from the program's own file, which it may not read afterwards */
+    r = s->site.user == NULL ? 0 : rights_become(s->site.user);
     for (int i = 0; i < s->n_sockets; i++)
         paths[i] = path_of(s->addresses[i]);
     paths[MAX_LISTEN] = path_of(s->admin_address);

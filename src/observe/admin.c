@@ -12,6 +12,7 @@
 #include "base/sys.h"
 #include "observe/page.h"
 #include "task/dump.h"
+#include "task/symbols.h"
 #include <runnel/task.h>
 
 #define GROUPS_MOST 1024 /* of coroutines: 0.3 MB while they are counted */
@@ -187,6 +188,7 @@ int rn_admin_new(rn_admin **ret)
 
     if (a == NULL)
         return -ENOMEM;
+    rn__symbols_load(); /* for the coroutines' backtraces */
     atomic_store(&a->ready, true);
     r = rn_http_mux_new(&a->mux);
     if (r == 0)

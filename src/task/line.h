@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "task/symbols.h"
+
 struct rn__line {
     char text[512];
     size_t len;
@@ -32,20 +34,25 @@ static inline void rn__line_number(struct rn__line *l, uint64_t n, unsigned base
     rn__line_text(l, digits + at);
 }
 
-/* An address of code; dladdr only reads the loader's lists. */
+/* An address of code; dladdr only reads the loader's lists, and knows what is exported. */
 static inline void rn__line_site(struct rn__line *l, const void *site)
 {
+    size_t offset = 0;
     Dl_info info;
 
     rn__line_text(l, "0x");
     rn__line_number(l, (uintptr_t)site, 16);
     if (dladdr(site, &info) == 0)
         return;
+    if (info.dli_sname != NULL)
+        offset = (size_t)((uintptr_t)site - (uintptr_t)info.dli_saddr);
+    else
+        info.dli_sname = rn__symbol(site, &offset);
     rn__line_text(l, " (");
     if (info.dli_sname != NULL) {
         rn__line_text(l, info.dli_sname);
         rn__line_text(l, "+0x");
-        rn__line_number(l, (uintptr_t)site - (uintptr_t)info.dli_saddr, 16);
+        rn__line_number(l, offset, 16);
         rn__line_text(l, " in ");
     }
     rn__line_text(l, info.dli_fname == NULL ? "?" : info.dli_fname);

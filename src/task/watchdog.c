@@ -209,6 +209,7 @@ static void report(struct rn__proc *p, const struct watched *w, rn_time now)
     if (seen && !shot.same)
         return; /* it has let go meanwhile */
     tell_probe(p, held, cpu, seen);
+    rn__symbols_load(); /* it is rare, and this thread has nothing else to do */
     if (!seen)
         rn__line_text(&l, "a coroutine that takes no signal");
     else if (shot.id == 0)

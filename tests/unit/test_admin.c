@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "http_test.h"
+#include "task/symbols.h"
 
 #define PAGE(path) "GET " path " HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -159,6 +160,7 @@ RN_CORO_TEST_ON(without_memory_there_are_no_pages, 1)
     int failed = 0, refused = 0;
     struct pages *p;
 
+    rn__symbols_load(); /* once, and not by each attempt */
     for (unsigned nth = 1; admin == NULL; nth++) {
         int r;
 

@@ -8,8 +8,10 @@
 #include <sys/mman.h>
 
 #include "base/mem.h"
+#include "base/sys.h"
 #include "rntest_coro.h"
 #include "task/dump.h"
+#include "task/symbols.h"
 
 #define MS RN_MILLISECOND
 
@@ -254,6 +256,73 @@ RN_CORO_TEST(groups_without_memory_or_room_are_told)
     CHECK(strstr(text, " coroutines at 2 places\n") != NULL);
     CHECK(strstr(text, " coroutines at other places\n") != NULL);
     close(fd);
+}
+
+/* What lies in a static function is named by the program's own table, and only that. */
+RN_CORO_TEST(static_functions_have_names_once_they_were_loaded)
+{
+    size_t offset = 1;
+    rn_conn *a, *b;
+
+    rntest_pair(&a, &b);
+    go_named("reader", 1, reader, a);
+    do
+        CHECK_OK(rn_sleep(5 * MS));
+    while (dump(), strstr(line_of("reader"), "in read") == NULL);
+    CHECK(strstr(text, "deep_in_the_reader+0x") == NULL);
+    rn__symbols_load();
+    dump();
+    CHECK(strstr(text, " (deep_in_the_reader+0x") != NULL);
+    CHECK(strcmp(rn__symbol((const char *)(uintptr_t)sleep_here, &offset), "sleep_here") == 0);
+    CHECK_EQ(offset, 0);
+    CHECK(rn__symbol(NULL, &offset) == NULL);
+    CHECK(rn__symbol(text, &offset) == NULL);
+    rn_cancel(a);
+    CHECK_OK(rn_sleep(5 * MS));
+    rn_close(a);
+    rn_close(b);
+}
+
+/* What is no whole ELF file has no names, and harms nobody; nor does what fails. */
+RN_TEST(a_file_without_functions_has_no_names)
+{
+    static const char *const calls[] = {"openat", "pread"};
+    int from = open("/proc/self/exe", O_RDONLY), to = memfd_create("part", 0);
+    static char part[1 << 16];
+    struct rn__symbols *s;
+    char path[32];
+    ssize_t n = pread(from, part, sizeof part, 0);
+
+    CHECK(n > 4096 && to >= 0);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", to);
+    CHECK(rn__symbols_read(path, 0) == NULL); /* empty */
+    CHECK(rn__symbols_read("/dev/null", 0) == NULL);
+    CHECK(rn__symbols_read("/none", 0) == NULL);
+    for (int i = 0; i < 400; i++) { /* the head, with one byte of it wrong; and cut off */
+        CHECK_EQ(ftruncate(to, 0), 0);
+        CHECK_EQ(pwrite(to, part, (size_t)n, 0), n);
+        if (i < 64)
+            CHECK_EQ(pwrite(to, "\xff", 1, i), 1);
+        else
+            CHECK_EQ(ftruncate(to, (i - 64) * 16), 0);
+        rn__symbols_free(rn__symbols_read(path, 0));
+    }
+    s = rn__symbols_read("/proc/self/exe", 0);
+    CHECK(s != NULL);
+    rn__symbols_free(s);
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(rn__sys_fail(calls[i], EIO, 1, 1));
+        CHECK(rn__symbols_read("/proc/self/exe", 0) == NULL);
+        rn__sys_clear();
+    }
+    for (unsigned nth = 1; nth <= 3; nth++) {
+        rn__mem_fail(nth, 1);
+        CHECK(rn__symbols_read("/proc/self/exe", 0) == NULL);
+        rn__mem_fail(0, 0);
+    }
+    rn__symbols_free(NULL);
+    close(from);
+    close(to);
 }
 
 RN_TEST(without_a_runtime_there_is_nothing_to_dump)
