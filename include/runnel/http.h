@@ -196,9 +196,30 @@ RN_API bool rn_http_header_at(const rn_http_request *r, unsigned i, const char *
  *   name  parameter; letters compare with case
  * Returns the value of the first such parameter, "" where it has none; NULL: no such parameter, no
  * memory, or a value with an encoded zero. '+' is a space.
- * Effects: none. Source: src/http/request.c
+ * Effects: none. Source: src/http/form.c
  */
 RN_API const char *rn_http_get_query(rn_http_request *r, const char *name);
+
+/*
+ * rn_http_get_form - a value of a form that was sent, decoded
+ *   r     request, with a body of type application/x-www-form-urlencoded
+ *   name  of the value; letters compare with case
+ * Returns as rn_http_get_query; NULL also where the body is no such form, or could not be read: then
+ * rn_http_read says why.
+ * Effects: may switch coroutines; the first call reads the body, to its end.
+ * Source: src/http/form.c
+ */
+RN_API const char *rn_http_get_form(rn_http_request *r, const char *name);
+
+/*
+ * rn_http_get_cookie - a cookie
+ *   r     request
+ *   name  letters compare with case
+ * Returns the value of the first such cookie, without quotes around it; NULL for none, or no
+ * memory. To set one is a field "Set-Cookie" of the answer (rn_http_add_header).
+ * Effects: none. Source: src/http/form.c
+ */
+RN_API const char *rn_http_get_cookie(rn_http_request *r, const char *name);
 
 /*
  * rn_http_get_path_value - what stands in the path for a pattern's wildcard

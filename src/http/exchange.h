@@ -43,6 +43,8 @@ struct rn_http_request {
     struct rn__http_slice rest;    /* what a last wildcard stands for, with the slash before it */
     void *value;
     struct rn__arena_block *arena;
+    struct rn__http_slice form; /* the body, where it is one and was asked for as one */
+    bool form_read;
     /* the body */
     uint64_t body_left;  /* with Content-Length */
     uint64_t body_taken; /* so far, for the limit and for the clock */
@@ -173,6 +175,9 @@ const char *rn__request_text(struct rn__http_slice s);
 /* A copy with %XX decoded, but for an encoded slash or zero, which would change what a path says;
  * with `form` the slash too, and a plus is a space. NULL: no memory. */
 const char *rn__request_decode(rn_http_request *r, struct rn__http_slice s, bool form);
+
+/* The byte that is encoded at i, or -1. */
+int rn__percent_at(struct rn__http_slice s, size_t i);
 
 /* body.c */
 static inline bool rn__has_body(const rn_http_request *r)

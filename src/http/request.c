@@ -61,8 +61,7 @@ const char *rn_http_get_target(const rn_http_request *r)
     return rn__request_text(r->head.target);
 }
 
-/* The byte that is encoded at i, or -1. */
-static int percent_at(struct rn__http_slice s, size_t i)
+int rn__percent_at(struct rn__http_slice s, size_t i)
 {
     int high = s.at[i] == '%' && s.len - i > 2 ? rn__hex_value(s.at[i + 1]) : -1;
     int low = high >= 0 ? rn__hex_value(s.at[i + 2]) : -1;
@@ -78,7 +77,7 @@ const char *rn__request_decode(rn_http_request *r, struct rn__http_slice s, bool
     if (out == NULL)
         return NULL;
     for (size_t i = 0; i < s.len; i++) {
-        int byte = percent_at(s, i);
+        int byte = rn__percent_at(s, i);
 
         if (byte > 0 && (form || byte != '/')) {
             out[n++] = (char)byte;
@@ -135,58 +134,6 @@ bool rn_http_header_at(const rn_http_request *r, unsigned i, const char **name, 
     *name = rn__request_text((struct rn__http_slice){f->name, f->name_len});
     *value = value_text(f);
     return true;
-}
-
-/* The next "name=value" of a query, without the '='. */
-static bool next_pair(struct rn__http_slice *rest, struct rn__http_slice *name,
-                      struct rn__http_slice *value)
-{
-    const char *end, *and, *equals;
-
-    if (rest->at == NULL)
-        return false;
-    end = rest->at + rest->len;
-    and = memchr(rest->at, '&', rest->len);
-    *name = (struct rn__http_slice){rest->at, and == NULL ? rest->len : (size_t)(and-rest->at)};
-    *rest = and == NULL ? (struct rn__http_slice){NULL, 0}
-                        : (struct rn__http_slice){and+1, (size_t)(end - and) - 1};
-    equals = memchr(name->at, '=', name->len);
-    *value = (struct rn__http_slice){"", 0};
-    if (equals != NULL) {
-        *value = (struct rn__http_slice){equals + 1, name->len - (size_t)(equals - name->at) - 1};
-        name->len = (size_t)(equals - name->at);
-    }
-    return true;
-}
-
-/* Does the encoded name say the same as the plain one? */
-static bool is_named(struct rn__http_slice s, const char *name)
-{
-    size_t i = 0;
-
-    for (; i < s.len && *name != '\0'; name++) {
-        int byte = percent_at(s, i);
-
-        if (*name != (byte >= 0 ? (char)byte : s.at[i] == '+' ? ' ' : s.at[i]))
-            return false;
-        i += byte >= 0 ? 3 : 1;
-    }
-    return i == s.len && *name == '\0';
-}
-
-static bool has_zero(struct rn__http_slice s)
-{
-    return memmem(s.at, s.len, "%00", 3) != NULL;
-}
-
-const char *rn_http_get_query(rn_http_request *r, const char *name)
-{
-    struct rn__http_slice rest = r->head.query, key, value;
-
-    while (next_pair(&rest, &key, &value))
-        if (is_named(key, name))
-            return has_zero(value) ? NULL : rn__request_decode(r, value, true);
-    return NULL;
 }
 
 int64_t rn_http_get_content_length(const rn_http_request *r)

@@ -1,6 +1,7 @@
 /*
  * test_http_body.c - bodies of requests, as their handlers read them, and connections taken over
  */
+#include "base/mem.h"
 #include "http_test.h"
 
 #define POST(path) "POST " path " HTTP/1.1\r\nHost: example.test\r\n"
@@ -296,4 +297,80 @@ RN_CORO_TEST_ON(a_server_does_not_end_before_a_handler_that_closed_what_it_took_
     CHECK_OK(rn_group_wait(&g, 0));
     CHECK(e.closed && e.served);
     rn_close(client);
+}
+
+/* ---- forms and cookies ---- */
+
+static void tell_pair(rn_http_response *w, const char *name, const char *value)
+{
+    rn_http_printf(w, "%s=<%s>", name, value == NULL ? "none" : value);
+}
+
+static void tell_form(rn_http_response *w, rn_http_request *r, void *arg)
+{
+    ssize_t n;
+    char byte;
+
+    (void)arg;
+    if (strcmp(rn_http_get_path(r), "/small") == 0)
+        rn_http_set_max_body(r, 4);
+    tell_pair(w, "a", rn_http_get_form(r, "a"));
+    tell_pair(w, "b c", rn_http_get_form(r, "b c"));
+    tell_pair(w, "zero", rn_http_get_form(r, "zero"));
+    tell_pair(w, "id", rn_http_get_cookie(r, "id"));
+    tell_pair(w, "q", rn_http_get_cookie(r, "q"));
+    n = rn_http_read(r, &byte, 1);
+    rn_http_printf(w, " %s\n", n < 0 ? rn_error_name((int)n) : n > 0 ? "more" : "end");
+}
+
+#define FORM "Content-Type: application/x-www-form-urlencoded"
+
+RN_CORO_TEST_ON(a_form_is_its_pairs_decoded, 1)
+{
+    static const struct {
+        const char *request, *want;
+    } rows[] = {
+        {POST("/") FORM "\r\nContent-Length: 15\r\n\r\na=1+2&b%20c=%26", "a=<1 2>b c=<&>"},
+        {POST("/") FORM ";charset=utf-8\r\n" CHUNKED "3\r\na=x\r\n4\r\n&a=y\r\n0\r\n\r\n",
+         "a=<x>b c=<none>zero=<none>id=<none>q=<none> end\n"},
+        {POST("/") FORM "\r\nContent-Length: 8\r\n\r\na&zero=\x01", "a=<>b c=<none>zero=<\x01>"},
+        {POST("/") FORM "\r\nContent-Length: 12\r\n\r\nzero=a%00b&a", "a=<>b c=<none>zero=<none>"},
+        {POST("/") FORM "\r\nContent-Length: 0\r\n\r\n", "a=<none>"},
+        /* another type is left to be read */
+        {POST("/") "Content-Type: text/plain\r\nContent-Length: 3\r\n\r\na=1", "a=<none>"},
+        {POST("/") FORM "x\r\nContent-Length: 3\r\n\r\na=1", "q=<none> more\n"},
+        {POST("/") "Content-Length: 3\r\n\r\na=1", "q=<none> more\n"},
+        {POST("/small") FORM "\r\nContent-Length: 5\r\n\r\na=123", "q=<none> EMSGSIZE\n"},
+        {POST("/") FORM "\r\nContent-Length: 5\r\n\r\na=", "q=<none> RN_EPARTIAL\n"},
+        /* RFC 6265 4.2 */
+        {"GET / HTTP/1.1\r\nHost: x\r\nCookie: a=1; id=7; id=8; q=\"w=x\"\r\n\r\n",
+         "id=<7>q=<w=x>"},
+        {"GET / HTTP/1.1\r\nHost: x\r\nCookie: xid=1;id=\r\nCookie: q\r\n\r\n", "id=<>q=<>"},
+        {"GET / HTTP/1.1\r\nHost: x\r\nCookie: ID=1; ; =\r\n\r\n", "id=<none>q=<none>"},
+    };
+    static char longest[20000 + 200];
+    struct site *s = calloc(1, sizeof *s);
+
+    CHECK(s != NULL);
+    open_site(s, NULL, tell_form, NULL);
+    for (size_t i = 0; i < RN_COUNT_OF(rows); i++)
+        CHECK_HAS(ask(s, rows[i].request), rows[i].want);
+    /* longer than what it begins with */
+    snprintf(longest, sizeof longest, POST("/") FORM "\r\nContent-Length: 20002\r\n\r\na=");
+    memset(longest + strlen(longest), 'y', 20000);
+    CHECK_HAS(ask(s, longest), "yyy>");
+    CHECK(s->len > 20000);
+    for (unsigned nth = 1; nth < 6; nth++) {
+        close_client(s);
+        connect_site(s);
+        say(s, longest);
+        (void)rn_close_write(s->client);
+        rn__mem_fail(nth, 1);
+        hear(s, NULL);
+        rn__mem_fail(0, 0);
+        CHECK(s->len == 0 || strstr(s->answer, "a=<none>") != NULL ||
+              strstr(s->answer, "yyy>") != NULL);
+    }
+    close_site(s);
+    free(s);
 }
