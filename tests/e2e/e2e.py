@@ -91,6 +91,8 @@ class Program:
             self.connect().close()
         except ConnectionRefusedError:
             return True
+        except ConnectionResetError:    # it has just stopped to listen
+            pass
         return False
 
     def stderr(self):
