@@ -54,6 +54,13 @@ struct {
     __type(value, struct early);
 } early SEC(".maps");
 
+/* TCP has done with it, and only its close has still to return: the socket may be freed, and what
+ * happens at its address happens to another one. */
+static __always_inline int is_through(const struct trace_conn *c)
+{
+    return c->state == CLOSED && c->is_closed;
+}
+
 /* The TCP socket behind a descriptor of the current process; NULL: it is none. */
 static __always_inline struct sock *find_sock(__u64 fd)
 {
@@ -102,6 +109,12 @@ static __always_inline void add_move(struct trace_conn *c, __u64 at_ns, __u32 to
     c->moves[n].to = to;
 }
 
+static __always_inline void tell_conn(struct trace_conn *c)
+{
+    if (bpf_ringbuf_output(&events, c, sizeof *c, 0) != 0)
+        __sync_fetch_and_add(&lost, 1);
+}
+
 static __always_inline struct trace_conn *add_conn(struct sock *sk, int fd, __u8 how)
 {
     __u64 key = (__u64)sk, now = bpf_ktime_get_ns();
@@ -109,6 +122,9 @@ static __always_inline struct trace_conn *add_conn(struct sock *sk, int fd, __u8
     struct early *before;
     __u32 state;
 
+    c = bpf_map_lookup_elem(&conns, &key);
+    if (c != NULL && is_through(c))
+        tell_conn(c);
     if (bpf_map_update_elem(&conns, &key, &no_conn, BPF_ANY) != 0)
         __sync_fetch_and_add(&lost, 1);
     c = bpf_map_lookup_elem(&conns, &key);
@@ -145,8 +161,7 @@ static __always_inline void end_conn(struct trace_conn *c, __u64 key)
 {
     if (c->state != CLOSED || !c->is_closed || c->busy > 0)
         return;
-    if (bpf_ringbuf_output(&events, c, sizeof *c, 0) != 0)
-        __sync_fetch_and_add(&lost, 1);
+    tell_conn(c);
     bpf_map_delete_elem(&conns, &key);
 }
 
@@ -171,7 +186,8 @@ static __always_inline void begin_on_conn(struct trace_pending *p)
     c = bpf_map_lookup_elem(&conns, &p->conn);
     state = BPF_CORE_READ(sk, __sk_common.skc_state);
     /* A socket without a connection, or one that only waits for some. */
-    if (c == NULL && (p->kind == TRACE_CONNECT || (state != CLOSED && state != LISTEN)))
+    if ((c == NULL || is_through(c)) &&
+        (p->kind == TRACE_CONNECT || (state != CLOSED && state != LISTEN)))
         c = add_conn(sk, (int)p->args[0], p->kind == TRACE_CONNECT ? TRACE_CONNECTED : TRACE_FOUND);
     if (c == NULL) {
         p->conn = 0;
@@ -194,6 +210,8 @@ static __always_inline void end_on_conn(struct trace_pending *p, long result)
         c = add_conn(sk, (int)result, TRACE_ACCEPTED);
     } else if (p->conn != 0) {
         c = bpf_map_lookup_elem(&conns, &p->conn);
+        if (c != NULL && p->kind == TRACE_CLOSE && !c->is_closed)
+            c = NULL; /* another one's by now */
         if (c != NULL)
             __sync_fetch_and_add(&c->busy, -1);
     }
@@ -251,7 +269,7 @@ static __always_inline void move_conn(struct sock *sk, __u32 from, __u32 to)
     if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
         return;
     c = bpf_map_lookup_elem(&conns, &key);
-    if (c == NULL) {
+    if (c == NULL || is_through(c)) {
         note_early(key, to);
         return;
     }
