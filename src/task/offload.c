@@ -158,9 +158,13 @@ static void do_job(struct job *j)
      * coroutines with it. */
     rn__foreign_enter();
     j->result = result;
-    if (j->life == life && rn__wait_claim(&j->wait, 0)) {
-        rn__ready(j->wait.co);
-        forget = NULL;
+    if (rn__wait_claim(&j->wait, 0)) {
+        if (j->life == life) {
+            rn__ready(j->wait.co);
+            forget = NULL;
+        } else {
+            drop(j); /* for its coroutine */
+        }
     }
     rn__foreign_leave();
     drop(j);

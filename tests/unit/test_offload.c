@@ -241,6 +241,33 @@ RN_TEST(a_call_whose_coroutine_is_abandoned_keeps_its_stack)
     CHECK_EQ(running, 1);
 }
 
+static void offload_shielded(void *arg)
+{
+    rn_shield_begin();
+    (void)rn_offload(block_until_told, arg, forget_it);
+}
+
+static int leave_shielded_calls_behind(void *arg)
+{
+    CHECK_OK(rn_go(offload_shielded, arg));
+    CHECK_OK(rn_go(offload_shielded, arg)); /* the pool has one thread: it waits */
+    while (running == 0)
+        CHECK_OK(rn_sleep(MS));
+    return rn_sleep(10 * MS);
+}
+
+/* And nothing of it is left: LeakSanitizer's. */
+RN_TEST(a_call_whose_shielded_coroutine_is_abandoned_is_forgotten)
+{
+    int arg = 0;
+
+    CHECK_OK(rn_run(&(rn_run_options){.procs = 1, .offload_threads = 1, .grace_ns = 10 * MS},
+                    leave_shielded_calls_behind, &arg));
+    CHECK_EQ(forgotten, 0);
+    may_return = true;
+    await(&forgotten, 2);
+}
+
 RN_CORO_TEST_ON(without_memory_or_threads_it_says_so, 1)
 {
     rn__mem_fail(1, 1);
