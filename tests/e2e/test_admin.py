@@ -3,6 +3,7 @@
 
 Each tool is left out with a reason where it is missing. Prometheus and Chromium are started here, on
 loopback, and ended by pid."""
+import contextlib
 import html
 import json
 import os
@@ -219,6 +220,21 @@ def test_the_dashboard_moves_in_a_browser():
         slow = re.search(r'<table id="slow-calls".*?</table>', dom, re.S)[0]
         assert len(re.findall(r'<th scope="row">\w+</th><td>[\d.]+ [nµm]?s</td>', slow)) == 8, slow
         assert "GET /" in dom and re.search(r'<th scope="row">accept</th>', dom)
+
+
+def test_a_full_accept_queue_and_a_held_proc_are_marked_in_a_browser():
+    need("chromium")
+    if SANITIZED:
+        raise Skip("the page is the same")
+    with Admin("--max-conns", "1", "--backlog", "4") as s, Browser() as browser:
+        browser.load("Page.navigate", url=s.url("/"))
+        with contextlib.ExitStack() as stack:
+            for _ in range(6):      # one or two are accepted, the others wait
+                stack.enter_context(socket.create_connection(("127.0.0.1", s.port), 10))
+            until(lambda: browser.evaluate("document.querySelectorAll('#listeners .bad').length") == 2, "not marked")
+        until(lambda: browser.evaluate("document.querySelectorAll('#listeners .bad').length") == 0, "still marked")
+        assert browser.evaluate("marked('x', true).outerHTML") == '<strong class="bad">x</strong>'
+        assert browser.evaluate("$('procs').textContent").count("turn now") == 1
 
 
 SERIES = """

@@ -4,6 +4,7 @@
 const KEPT = 120;               /* points of a plot */
 const $ = id => document.getElementById(id);
 const STYLES = ["", "6 3", "2 3", "8 3 2 3", "1 2", "10 4", "4 4"];
+const HELD_NS = 100e6;          /* a P that has not looked around for so long is held by a coroutine */
 const MOST = 6;                 /* series of a plot that may have many; the rest is "other", in grey */
 let before = null, timer = 0, paused = false, asTables = false, failures = 0;
 
@@ -226,10 +227,12 @@ function fillTable(table, head, rows) {
     el("tbody", {}, ...(rows.length ? rows.map(r => el("tr", {}, ...r.map((c, i) => cell(c, i === 0))))
       : [el("tr", {}, el("td", { colspan: head.length }, "none"))])));
 }
-function bar(share) {
+function bar(share, isBad) {
   const width = isFinite(share) ? Math.max(0, Math.min(100, share)) : 0;
-  return el("span", { class: "track", "aria-hidden": "true" }, el("span", { class: "bar", style: `width:${width}%` }));
+  return el("span", { class: "track", "aria-hidden": "true" },
+    el("span", { class: isBad ? "bar bad" : "bar", style: `width:${width}%` }));
 }
+const marked = (text, isBad) => isBad ? el("strong", { class: "bad" }, text) : text;
 
 /* ---- what has changed ---- */
 
@@ -327,6 +330,8 @@ function showNow(a, b, s, requests) {
     + (b.open_files_before > 0 ? ` (raised from ${b.open_files_before})` : "");
 }
 
+const isLong = l => l.queued > 0 && l.queued >= l.queue_limit / 2;
+
 function showTables(a, b, s) {
   const callsA = byName(a.total.calls);
   fillTable($("calls"), ["Call", "per s", "errors/s", "EAGAIN/s", "bytes/s", "p50", "p99", "max", "total", "errors"],
@@ -334,16 +339,18 @@ function showTables(a, b, s) {
       .sort((x, y) => y[0].calls - x[0].calls).map(([c, o]) => [c.name, short((c.calls - o.calls) / s), short((c.errors - o.errors) / s),
         short((c.again - o.again) / s), c.bytes ? bytes((c.bytes - o.bytes) / s) : "", span(c.times.p50_ns), span(c.times.p99_ns),
         span(c.times.max_ns), short(c.calls), Object.entries(c.by_error).map(([e, n]) => `${e} ${short(n)}`).join(", ")]));
-  fillTable($("procs"), ["P", "busy", "", "conns", "runnable", "parked", "calls/s", "events/poll", "switches/s", "steals", "longest turn"],
+  fillTable($("procs"), ["P", "busy", "", "conns", "runnable", "parked", "calls/s", "events/poll", "switches/s", "steals", "turn now", "longest turn"],
     b.procs.map((p, i) => {
       const o = a.procs[i], busy = busyShare(o, p, s);
       return [String(i + 1), percent(busy), bar(busy), short(p.connections), short(p.runnable), short(p.parked),
-        short((allCalls(p) - allCalls(o)) / s), short((p.events - o.events) / Math.max(1, p.polls - o.polls)), short((p.switches - o.switches) / s), short(p.steals), span(p.longest_turn_ns)];
+        short((allCalls(p) - allCalls(o)) / s), short((p.events - o.events) / Math.max(1, p.polls - o.polls)), short((p.switches - o.switches) / s), short(p.steals),
+        p.turn_ns > 0 ? marked(span(p.turn_ns), p.turn_ns > HELD_NS) : "asleep", span(p.longest_turn_ns)];
     }));
   const waits = Object.entries(b.waits), most = Math.max(1, ...waits.map(w => w[1]));
   fillTable($("waits"), ["Wait", "coroutines", ""], waits.map(([name, n]) => [name, short(n), bar(100 * n / most)]));
   fillTable($("listeners"), ["Address", "queued", "at most", ""], b.listeners.map(l =>
-    [l.address, l.queued < 0 ? "–" : short(l.queued), l.queue_limit < 0 ? "–" : short(l.queue_limit), bar(100 * l.queued / l.queue_limit)]));
+    [l.address, l.queued < 0 ? "–" : marked(short(l.queued), isLong(l)), l.queue_limit < 0 ? "–" : short(l.queue_limit),
+      bar(100 * l.queued / l.queue_limit, isLong(l))]));
   fillTable($("slow"), ["Request", "took", "status", "ago"], b.http.flatMap(h => h.slow).sort((x, y) => y.took_ns - x.took_ns).slice(0, 8)
     .map(r => [r.what, span(r.took_ns), String(r.status || "–"), age(r.ago_ns)]));
   fillTable($("slow-calls"), ["Call", "took", "P", "ago"], b.slow_calls.map(c => [c.name, span(c.took_ns), String(c.proc || "–"), age(c.ago_ns)]));
