@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 SCRIPT, TARGET, DEBUG_TARGET, PROGRAM = (os.path.abspath(a) for a in sys.argv[1:5])
 counts = {"ok": 0, "not ok": 0, "skip": 0}
@@ -42,6 +43,15 @@ class Target:
         self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **how)
         self.pid, self.fd = map(int, re.match(r"(\d+) fd (\d+)", self.process.stdout.readline()).groups())
         assert self.process.stdout.readline() == "ready\n"
+        end = time.monotonic() + 60
+        while not self.is_in_place():
+            assert time.monotonic() < end, "no offload"
+            time.sleep(0.01)
+
+    def is_in_place(self):
+        """The two Ps and a thread of the pool are there, and the first P, having said so, sleeps."""
+        with open(f"/proc/{self.pid}/stat", encoding="ascii") as f:
+            return len(os.listdir(f"/proc/{self.pid}/task")) == 3 and f.read().rsplit(")", 1)[1].split()[0] == "S"
 
     def ends_well(self):
         out, _ = self.process.communicate(timeout=60)

@@ -326,22 +326,31 @@ def test_a_slow_call_tells_its_coroutine():
     assert not any("coroutine" in e for e in calls if e["call"].startswith("epoll_")), calls
 
 
+def counts_of_perf(*argv):
+    with tempfile.NamedTemporaryFile("r") as out:
+        p = subprocess.run(["perf", "trace", "-s", "-o", out.name, "--", *argv], capture_output=True,
+                           text=True, timeout=LIMIT / 2, check=False)
+        counts = {name: int(n) for name, n in re.findall(r"^ +(\w+) +(\d+) +\d+ +[\d.]+", out.read(), re.M)}
+    if p.returncode or not counts:
+        raise Skip("perf trace: " + p.stderr.strip()[:80])
+    return counts
+
+
 def test_counts_are_those_of_perf():
     need_bpf()
     if shutil.which("perf") is None or SANITIZED:
         raise Skip("no perf, or it says nothing about the build")
     argv = ["dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=1000", "status=none"]
-    with tempfile.NamedTemporaryFile("r") as out:
-        p = subprocess.run(["perf", "trace", "-s", "-o", out.name, "--", *argv], capture_output=True,
-                           text=True, timeout=LIMIT / 2, check=False)
-        said = p.stderr + out.read()
-        theirs = {name: int(n) for name, n in re.findall(r"^ +(\w+) +(\d+) +\d+ +[\d.]+", said, re.M)}
-    if p.returncode or not theirs:
-        raise Skip("perf trace: " + p.stderr.strip()[:80])
     mine = counts_of(json.loads(trace("--json", "--", *argv).stdout))
-    for name in ("read", "write", "openat", "close", "dup2"):
-        # perf begins a moment later, and may lose an event; strace, above, must agree to the call.
-        assert 0 <= mine[name][0] - theirs[name] <= 2 or "LOST" in said, (name, mine, theirs, said)
+    for tries in range(10):
+        # perf begins a moment later, and on a busy machine loses events, not always telling; strace, above, must
+        # agree to the call.
+        theirs = counts_of_perf(*argv)
+        missing = [mine[name][0] - theirs.get(name, 0) for name in ("read", "write", "openat", "close", "dup2")]
+        assert min(missing) >= 0, (mine, theirs)
+        if max(missing) <= 2:
+            return
+    raise AssertionError((tries, mine, theirs))
 
 
 def test_the_life_of_a_connection_is_told():
