@@ -245,10 +245,10 @@ static void look(struct rn__proc *p, struct watched *w)
         w->since = 0;
     } else if (w->since == 0 || w->switches != switches) {
         *w = (struct watched){.switches = switches, .since = now, .cpu_since = cpu_time(p)};
-    } else if (!w->told && now - w->since >= dog.limit) {
+    } else if (!w->told && now - w->since >= dog.limit &&
+               (dog.last_report == 0 || now - dog.last_report >= REPORT_EVERY)) {
         w->told = true;
-        if (dog.last_report == 0 || now - dog.last_report >= REPORT_EVERY)
-            report(p, w, now);
+        report(p, w, now);
     }
 }
 
