@@ -13,8 +13,8 @@
 extern "C" {
 #endif
 
-/* Memory functions for what runnel allocates on the heap, but for what may outlive the run: channels,
- * snapshots, calls that are offloaded. Stacks come from mmap. */
+/* Memory functions for what runnel allocates on the heap, but for what may outlive the run:
+ * channels, snapshots, calls that are offloaded. Stacks come from mmap. */
 typedef struct rn_alloc {
     void *(*alloc)(void *arg, size_t bytes);              /* as malloc(3); any thread */
     void *(*realloc)(void *arg, void *ptr, size_t bytes); /* as realloc(3); any thread */

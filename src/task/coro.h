@@ -188,8 +188,9 @@ bool rn__alone(void);
 /* rn_sleep that no cancel ends; without memory for the timer it yields. */
 void rn__pause(rn_time span_ns);
 
-/* Around what looks at the runtime, or wakes coroutines: on a plain thread it does not end meanwhile.
- * On a P, which it cannot end under, nothing. The end is given what the beginning said. */
+/* Around what looks at the runtime, or wakes coroutines: on a plain thread it does not end
+ * meanwhile. On a P, which it cannot end under, nothing. The end is given what the beginning said.
+ */
 void rn__foreign_enter(void);
 void rn__foreign_leave(void);
 

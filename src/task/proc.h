@@ -30,8 +30,9 @@
 /* A P that has had nothing to run for so long gives back what it keeps; see quiet() in sched.c. */
 #define RN__QUIET (500 * RN_MILLISECOND)
 
-/* A P whose last sleep was ended by another P within twice this time looks at its inbox, and at rings
- * of what is coarse, for so long before the next one: an eventfd write and a wake-up cost as much. */
+/* A P whose last sleep was ended by another P within twice this time looks at its inbox, and at
+ * rings of what is coarse, for so long before the next one: an eventfd write and a wake-up cost as
+ * much. */
 #define RN__SPIN (20 * RN_MICROSECOND)
 
 /* How long a P naps that could take a new coroutine from another, and how long it rests when that

@@ -360,7 +360,8 @@ static void count_turn(struct rn__proc *p, uint64_t ns)
 }
 
 /* Are those that come from the ring of which some have just run long at it? Said of the ring by
- * whoever ran them. Twice in a row, for a turn in which the kernel took the CPU away looks so, too. */
+ * whoever ran them. Twice in a row, for a turn in which the kernel took the CPU away looks so, too.
+ */
 static void judge(struct rn__proc *p, rn_time span)
 {
     struct rn__ring *r = p->taken_from;
