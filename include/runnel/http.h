@@ -204,8 +204,8 @@ RN_API const char *rn_http_get_query(rn_http_request *r, const char *name);
  * rn_http_get_form - a value of a form that was sent, decoded
  *   r     request, with a body of type application/x-www-form-urlencoded
  *   name  of the value; letters compare with case
- * Returns as rn_http_get_query; NULL also where the body is no such form, or could not be read: then
- * rn_http_read says why.
+ * Returns as rn_http_get_query; NULL also where the body is no such form, or could not be read:
+ * then rn_http_read says why.
  * Effects: may switch coroutines; the first call reads the body, to its end.
  * Source: src/http/form.c
  */
