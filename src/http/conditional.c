@@ -10,41 +10,9 @@
 #include "http/text.h"
 #include "http/token.h"
 
-static const struct ask {
-    unsigned len;
-    unsigned ask;
-    const char *name;
-} names[] = {
-    {5, RN__ASK_RANGE, "range"},
-    {6, RN__ASK_ACCEPT, "accept"},
-    {8, RN__ASK_IF_MATCH, "if-match"},
-    {8, RN__ASK_IF_RANGE, "if-range"},
-    {13, RN__ASK_IF_NONE_MATCH, "if-none-match"},
-    {15, RN__ASK_ACCEPT_ENCODING, "accept-encoding"},
-    {17, RN__ASK_IF_MODIFIED, "if-modified-since"},
-    {19, RN__ASK_IF_UNMODIFIED, "if-unmodified-since"},
-};
-#define LENGTHS (1U << 5 | 1U << 6 | 1U << 8 | 1U << 13 | 1U << 15 | 1U << 17 | 1U << 19)
-
 static bool is_field(const struct rn__http_field *f, const char *name, size_t len)
 {
     return f->name_len == len && strncasecmp(f->name, name, len) == 0;
-}
-
-unsigned rn__http_asks(const struct rn__http_request *head)
-{
-    unsigned asks = 0;
-
-    for (unsigned i = 0; i < head->n_fields; i++) {
-        const struct rn__http_field *f = &head->fields[i];
-
-        if (f->name_len > 19 || (LENGTHS >> f->name_len & 1) == 0)
-            continue;
-        for (size_t n = 0; n < sizeof names / sizeof *names; n++)
-            if (is_field(f, names[n].name, names[n].len))
-                asks |= names[n].ask;
-    }
-    return asks;
 }
 
 /* ---- entity tags ---- */
@@ -113,34 +81,34 @@ static bool get_date(const struct rn__http_request *head, const char *name, time
     return found != NULL && rn__http_parse_date(found->value, found->value_len, now, ret);
 }
 
-int rn__http_precondition(const struct rn__http_request *head, unsigned asks,
-                          const struct rn__validators *v, time_t now)
+int rn__http_precondition(const struct rn__http_request *head, const struct rn__validators *v,
+                          time_t now)
 {
     time_t date;
 
-    if ((asks & RN__ASK_IF_MATCH) != 0) {
+    if ((head->asks & RN__ASK_IF_MATCH) != 0) {
         if (!any_tag(head, "if-match", v, true))
             return 412;
-    } else if ((asks & RN__ASK_IF_UNMODIFIED) != 0 &&
+    } else if ((head->asks & RN__ASK_IF_UNMODIFIED) != 0 &&
                get_date(head, "if-unmodified-since", now, &date) && v->modified > date) {
         return 412;
     }
-    if ((asks & RN__ASK_IF_NONE_MATCH) != 0)
+    if ((head->asks & RN__ASK_IF_NONE_MATCH) != 0)
         return any_tag(head, "if-none-match", v, false) ? 304 : 0;
-    if ((asks & RN__ASK_IF_MODIFIED) != 0 && get_date(head, "if-modified-since", now, &date))
+    if ((head->asks & RN__ASK_IF_MODIFIED) != 0 && get_date(head, "if-modified-since", now, &date))
         return v->modified <= date ? 304 : 0;
     return 0;
 }
 
 /* A date is a strong validator only where the file did not change within the same second again,
  * which a file that old did not after it was asked for (RFC 9110 8.8.2.2). */
-bool rn__http_range_counts(const struct rn__http_request *head, unsigned asks,
-                           const struct rn__validators *v, time_t now)
+bool rn__http_range_counts(const struct rn__http_request *head, const struct rn__validators *v,
+                           time_t now)
 {
     const struct rn__http_field *f;
     time_t date;
 
-    if ((asks & RN__ASK_IF_RANGE) == 0)
+    if ((head->asks & RN__ASK_IF_RANGE) == 0)
         return true;
     if (get_date(head, "if-range", now, &date))
         return date == v->modified && v->modified < now;

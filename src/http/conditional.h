@@ -10,22 +10,9 @@
 
 #include "http/parse.h"
 
-/* Which of the fields that change how a file is answered a request has. */
-enum {
-    RN__ASK_RANGE = 1,
-    RN__ASK_ACCEPT = 2,
-    RN__ASK_IF_MATCH = 4,
-    RN__ASK_IF_RANGE = 8,
-    RN__ASK_IF_NONE_MATCH = 16,
-    RN__ASK_ACCEPT_ENCODING = 32,
-    RN__ASK_IF_MODIFIED = 64,
-    RN__ASK_IF_UNMODIFIED = 128
-};
+/* Of a request's `asks`. */
 #define RN__ASK_IF                                                                                 \
     (RN__ASK_IF_MATCH | RN__ASK_IF_NONE_MATCH | RN__ASK_IF_MODIFIED | RN__ASK_IF_UNMODIFIED)
-
-/* One pass over the fields: most requests have none of these, and need no more than this. */
-unsigned rn__http_asks(const struct rn__http_request *head);
 
 /* What tells one version of a file from another (RFC 9110 8.8). */
 struct rn__validators {
@@ -36,12 +23,12 @@ struct rn__validators {
 
 /* Steps 1 to 4 of RFC 9110 13.2.2, for GET and HEAD: 0 go on, 304, or 412. `now` dates years of two
  * digits. */
-int rn__http_precondition(const struct rn__http_request *head, unsigned asks,
-                          const struct rn__validators *v, time_t now);
+int rn__http_precondition(const struct rn__http_request *head, const struct rn__validators *v,
+                          time_t now);
 
 /* Step 5: does the Range field count? */
-bool rn__http_range_counts(const struct rn__http_request *head, unsigned asks,
-                           const struct rn__validators *v, time_t now);
+bool rn__http_range_counts(const struct rn__http_request *head, const struct rn__validators *v,
+                           time_t now);
 
 #define RN__RANGES_MOST 16
 

@@ -41,33 +41,6 @@ struct rn__http_field {
     uint32_t value_len;
 };
 
-/* Where in a field line the scan is; all zero but `line` at the first one. */
-struct rn__field_scan {
-    uint32_t line;     /* where the present field line starts */
-    uint32_t value;    /* where its value starts */
-    uint32_t name_len; /* of the field whose value is being scanned */
-    uint8_t part;
-};
-
-/* Results of rn__field_scan besides the two above. */
-enum { RN__FIELD_LINE = 1, RN__FIELD_END = 2, RN__FIELD_FULL = 3 };
-
-/*
- * rn__field_next - one field line, as far as it is there
- *   s        the scan; offsets count from buf, and stay good when the bytes move
- *   buf      the message's bytes from its first on
- *   scanned  how many of them are judged; moved on
- *   end      how many there are
- *   full     there is no room for another
- *   f        what was found
- *   reason   RN__HTTP_BAD: the rule broken
- * Returns RN__FIELD_LINE (*f is set), RN__FIELD_END (the empty line; both are behind *scanned),
- * RN__FIELD_FULL (a line starts), RN__HTTP_INCOMPLETE or RN__HTTP_BAD. Source:
- * src/http/fields.c
- */
-int rn__field_next(struct rn__field_scan *s, const char *buf, uint32_t *scanned, uint32_t end,
-                   bool full, struct rn__http_field *f, const char **reason);
-
 /* The fields' bytes have moved from `old`, an address that may be gone, to buf. */
 void rn__fields_move(struct rn__http_field *fields, unsigned n, uintptr_t old, const char *buf);
 
@@ -104,16 +77,53 @@ static inline size_t rn__choose_limit(size_t wanted, size_t normal, size_t most)
     return wanted < most ? wanted : most;
 }
 
-/* want is lower case and len bytes long. */
-static inline bool rn__is_word(const char *s, const char *want, size_t len)
+#define RN__EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* Where eight or four bytes differ by more than 0x20, bits are set. */
+static inline uint64_t rn__differ8(const char *a, const char *b)
 {
-    for (size_t i = 0; i < len; i++)
-        if (rn__lower(s[i]) != want[i])
-            return false;
-    return true;
+    uint64_t x, y;
+
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return (x ^ y) & ~RN__EACH(0x20);
 }
 
-static inline bool rn__is_item(const struct rn__http_slice *s, const char *want)
+static inline uint32_t rn__differ4(const char *a, const char *b)
+{
+    uint32_t x, y;
+
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return (x ^ y) & (uint32_t)~RN__EACH(0x20);
+}
+
+/*
+ * Is s, without case, this word of letters, digits and "-:/", in lower case and len bytes long? Of
+ * each of those only its other case, or a control byte, differs by 0x20; and s has no control
+ * bytes. Both words are constants where this is used: what is left of it is a few loads.
+ */
+static inline __attribute__((always_inline)) bool rn__is_word(const char *s, const char *want,
+                                                              size_t len)
+{
+    const size_t last = len - (len < 8 ? 4 : 8); /* where the last step begins; it may overlap */
+    uint64_t differ = 0;
+
+    if (len < 4) {
+        for (size_t i = 0; i < len; i++)
+            if (rn__lower(s[i]) != want[i])
+                return false;
+        return true;
+    }
+    if (len < 8)
+        return (rn__differ4(s, want) | rn__differ4(s + last, want + last)) == 0;
+    for (size_t i = 0; i < last; i += 8)
+        differ |= rn__differ8(s + i, want + i);
+    return (differ | rn__differ8(s + last, want + last)) == 0;
+}
+
+static inline __attribute__((always_inline)) bool rn__is_item(const struct rn__http_slice *s,
+                                                              const char *want)
 {
     return s->len == strlen(want) && rn__is_word(s->at, want, s->len);
 }

@@ -3,7 +3,7 @@
  *
  * Owns nothing: all state is in the caller's struct rn__http_request.
  *
- *     LEAD -> METHOD -> TARGET -> VERSION -> FIELDS (fields.c) --empty line--> DONE
+ *     LEAD -> METHOD -> TARGET -> VERSION -> FIELDS (fieldline.h) --empty line--> DONE
  *     any of them -> BAD
  *
  * Invariant: the bytes before `scanned` are judged, and what was concluded from them is in the
@@ -113,28 +113,53 @@ static enum rn__http_method find_method(const char *s, size_t len)
     return RN__HTTP_OTHER;
 }
 
+/* The end of what is there, or of the first byte that is too many. */
+static const char *most_of(const char *start, const struct input *in, uint32_t most)
+{
+    const char *end = in->buf + in->end;
+
+    return end - start > most ? start + most + 1 : end;
+}
+
 /* 3.1: method = token, case-sensitive. 3: one SP after it, nothing else. */
 static int scan_method(struct rn__http_request *req, const struct input *in)
 {
-    uint32_t i = req->scanned, limit = req->mark + MOST_METHOD_LEN + 1;
-    uint32_t stop = in->end < limit ? in->end : limit;
+    const char *start = in->buf + req->mark, *at = in->buf + req->scanned;
+    const char *stop = most_of(start, in, MOST_METHOD_LEN);
 
-    while (i < stop && rn__is_class(in->buf[i], RN__CLASS_TOKEN))
-        i++;
-    req->scanned = i;
-    if (i == limit)
+    at = stop - start >= 4 && memcmp(start, "GET ", 4) == 0 /* nearly all */
+             ? start + 3
+             : rn__skip_class(at, stop, RN__CLASS_TOKEN);
+    req->scanned = (uint32_t)(at - in->buf);
+    if (at - start > MOST_METHOD_LEN)
         return refuse(req, 501, "method too long"); /* 3: longer than any implemented: 501 */
-    if (i == in->end)
+    if (at == stop)
         return RN__HTTP_INCOMPLETE;
-    if (i == req->mark)
+    if (at == start)
         return refuse(req, 400, "request does not start with a method");
-    if (in->buf[i] != ' ')
+    if (*at != ' ')
         return refuse(req, 400, "bad byte in the method");
-    req->method_name = (struct rn__http_slice){in->buf + req->mark, i - req->mark};
-    req->method = (uint8_t)find_method(in->buf + req->mark, i - req->mark);
-    req->scanned = req->mark = i + 1;
+    req->method_name = (struct rn__http_slice){start, (size_t)(at - start)};
+    req->method = (uint8_t)find_method(start, (size_t)(at - start));
+    req->mark = ++req->scanned;
     req->state = TARGET;
     return 1;
+}
+
+/* "[" IPv6address "]" (RFC 3986 3.2.2): what comes after it, or s. */
+static const char *skip_address(const char *s, const char *end)
+{
+    char text[INET6_ADDRSTRLEN];
+    struct in6_addr address;
+    const char *close = memchr(s, ']', (size_t)(end - s));
+    size_t len = close == NULL ? 0 : (size_t)(close - s) - 1;
+
+    if (len == 0 || len >= sizeof text)
+        return s;
+    memcpy(text, s + 1, len);
+    text[len] = '\0';
+    /* no NUL inside: refused when scanned */
+    return inet_pton(AF_INET6, text, &address) == 1 ? close + 1 : s;
 }
 
 /*
@@ -143,40 +168,30 @@ static int scan_method(struct rn__http_request *req, const struct input *in)
  */
 static bool check_authority(const char *s, size_t len, bool needs_port)
 {
-    size_t i = 0;
+    const char *at = s, *end = s + len;
     unsigned port = 0;
 
-    if (len > 0 && s[0] == '[') {
-        char text[INET6_ADDRSTRLEN];
-        struct in6_addr address;
-        const char *close = memchr(s, ']', len);
-        size_t n = close == NULL ? 0 : (size_t)(close - s) - 1;
-
-        if (n == 0 || n >= sizeof text)
-            return false;
-        memcpy(text, s + 1, n);
-        text[n] = '\0';
-        if (inet_pton(AF_INET6, text, &address) != 1) /* no NUL inside: refused when scanned */
-            return false;
-        i = n + 2;
+    if (len > 0 && *s == '[') {
+        at = skip_address(s, end);
     } else {
-        for (; i < len && rn__is_class(s[i], RN__CLASS_HOST); i++)
-            if (s[i] == '%' &&
-                (len - i < 3 || rn__hex_value(s[i + 1]) < 0 || rn__hex_value(s[i + 2]) < 0))
+        at = rn__skip_class(s, end, RN__CLASS_LITERAL);
+        for (; at < end && rn__is_class(*at, RN__CLASS_HOST); at++)
+            if (*at == '%' &&
+                (end - at < 3 || rn__hex_value(at[1]) < 0 || rn__hex_value(at[2]) < 0))
                 return false;
-        if (i == 0)
-            return false;
     }
-    if (i == len)
-        return !needs_port;
-    if (s[i++] != ':')
+    if (at == s)
         return false;
-    if (i == len) /* RFC 3986 3.2.3: "host:" is the default port; RFC 9110 9.3.6: not in CONNECT */
+    if (at == end)
         return !needs_port;
-    for (; i < len; i++) {
-        if (!rn__is_digit(s[i]))
+    if (*at++ != ':')
+        return false;
+    if (at == end) /* RFC 3986 3.2.3: "host:" is the default port; RFC 9110 9.3.6: not in CONNECT */
+        return !needs_port;
+    for (; at < end; at++) {
+        if (!rn__is_digit(*at))
             return false;
-        port = port * 10 + (unsigned)(s[i] - '0');
+        port = port * 10 + (unsigned)(*at - '0');
         if (port > 65535)
             return false;
     }
@@ -247,31 +262,29 @@ static int refuse_target(struct rn__http_request *req, char c)
 
 static int scan_target(struct rn__http_request *req, const struct input *in)
 {
-    uint32_t i = req->scanned, limit = req->mark + in->max_target_len + 1;
-    uint32_t stop = in->end < limit ? in->end : limit;
+    const char *start = in->buf + req->mark, *at = in->buf + req->scanned;
+    const char *stop = most_of(start, in, in->max_target_len);
 
     if (req->question == 0) {
-        while (i < stop && rn__is_class(in->buf[i], RN__CLASS_PATH))
-            i++;
-        if (i < stop && in->buf[i] == '?')
-            req->question = i;
+        at = rn__skip_class(at, stop, RN__CLASS_PATH);
+        if (at < stop && *at == '?')
+            req->question = (uint32_t)(at - in->buf);
     }
     if (req->question != 0)
-        while (i < stop && rn__is_class(in->buf[i], RN__CLASS_QUERY))
-            i++;
-    req->scanned = i;
-    if (i == limit)
+        at = rn__skip_class(at, stop, RN__CLASS_QUERY);
+    req->scanned = (uint32_t)(at - in->buf);
+    if (at - start > in->max_target_len)
         return refuse(req, 414, "target too long"); /* 3 */
-    if (i == in->end)
+    if (at == stop)
         return RN__HTTP_INCOMPLETE;
-    if (in->buf[i] != ' ')
-        return refuse_target(req, in->buf[i]);
-    if (i == req->mark)
+    if (*at != ' ')
+        return refuse_target(req, *at);
+    if (at == start)
         return refuse(req, 400, "more than one space in the request line"); /* 3 */
-    req->target = (struct rn__http_slice){in->buf + req->mark, i - req->mark};
+    req->target = (struct rn__http_slice){start, (size_t)(at - start)};
     if (split_target(req, in) < 0)
         return RN__HTTP_BAD;
-    req->scanned = req->mark = i + 1;
+    req->mark = ++req->scanned;
     req->state = VERSION;
     return 1;
 }
@@ -392,28 +405,46 @@ static int take_host(struct rn__http_request *req, const struct rn__http_field *
     return 1;
 }
 
-/* A field line is complete: does it say anything about framing? */
+/* A field line is complete: does it say anything of framing, or change how a file is answered? */
 static int take_field(struct rn__http_request *req, const struct rn__http_field *f)
 {
+    const char *name = f->name;
+
     switch (f->name_len) {
     case 4:
-        return rn__is_word(f->name, "host", 4) ? take_host(req, f) : 1;
+        return rn__is_word(name, "host", 4) ? take_host(req, f) : 1;
+    case 5:
+        req->asks |= rn__is_word(name, "range", 5) ? RN__ASK_RANGE : 0;
+        return 1;
     case 6:
-        if (rn__is_word(f->name, "expect", 6))
+        if (rn__is_word(name, "expect", 6))
             take_expect(req, f);
         return 1;
     case 7:
-        if (rn__is_word(f->name, "upgrade", 7))
-            req->seen |= SEEN_UPGRADE;
+        req->seen |= rn__is_word(name, "upgrade", 7) ? SEEN_UPGRADE : 0;
+        return 1;
+    case 8:
+        req->asks |= rn__is_word(name, "if-match", 8) ? RN__ASK_IF_MATCH : 0;
+        req->asks |= rn__is_word(name, "if-range", 8) ? RN__ASK_IF_RANGE : 0;
         return 1;
     case 10:
-        if (rn__is_word(f->name, "connection", 10))
+        if (rn__is_word(name, "connection", 10))
             take_connection(req, f);
         return 1;
+    case 13:
+        req->asks |= rn__is_word(name, "if-none-match", 13) ? RN__ASK_IF_NONE_MATCH : 0;
+        return 1;
     case 14:
-        return rn__is_word(f->name, "content-length", 14) ? take_length(req, f) : 1;
+        return rn__is_word(name, "content-length", 14) ? take_length(req, f) : 1;
+    case 15:
+        req->asks |= rn__is_word(name, "accept-encoding", 15) ? RN__ASK_ACCEPT_ENCODING : 0;
+        return 1;
     case 17:
-        return rn__is_word(f->name, "transfer-encoding", 17) ? take_coding(req, f) : 1;
+        req->asks |= rn__is_word(name, "if-modified-since", 17) ? RN__ASK_IF_MODIFIED : 0;
+        return rn__is_word(name, "transfer-encoding", 17) ? take_coding(req, f) : 1;
+    case 19:
+        req->asks |= rn__is_word(name, "if-unmodified-since", 19) ? RN__ASK_IF_UNMODIFIED : 0;
+        return 1;
     default:
         return 1;
     }
@@ -459,24 +490,22 @@ static int scan_field(struct rn__http_request *req, const struct input *in)
     }
 }
 
-static int step(struct rn__http_request *req, const struct input *in)
+/* On, as far as the bytes reach. */
+static int scan(struct rn__http_request *req, const struct input *in)
 {
-    switch ((enum state)req->state) {
-    case LEAD:
-        return scan_lead(req, in);
-    case METHOD:
-        return scan_method(req, in);
-    case TARGET:
-        return scan_target(req, in);
-    case VERSION:
-        return scan_version(req, in);
-    case FIELDS:
-        return scan_field(req, in);
-    case DONE:
-    case BAD:
-        break;
-    }
-    return RN__HTTP_BAD;
+    int r = req->state == BAD ? RN__HTTP_BAD : 1;
+
+    if (r > 0 && req->state == LEAD)
+        r = scan_lead(req, in);
+    if (r > 0 && req->state == METHOD)
+        r = scan_method(req, in);
+    if (r > 0 && req->state == TARGET)
+        r = scan_target(req, in);
+    if (r > 0 && req->state == VERSION)
+        r = scan_version(req, in);
+    while (r > 0 && req->state == FIELDS)
+        r = scan_field(req, in);
+    return r;
 }
 
 ssize_t rn__http_parse(struct rn__http_request *req, const char *buf, size_t len,
@@ -496,22 +525,14 @@ ssize_t rn__http_parse(struct rn__http_request *req, const char *buf, size_t len
     in.end = (uint32_t)(len < max_head_len ? len : max_head_len);
     if (req->base != buf)
         rebase(req, buf);
-    while (req->state < DONE) {
-        r = step(req, &in);
-        if (r > 0)
-            continue;
-        if (r < 0)
-            break;
-        if (in.end < max_head_len)
-            return RN__HTTP_INCOMPLETE;
-        /* As many bytes as a head may have, and no end: which part is too long? (3, RFC 6585 5) */
-        if (req->state <= TARGET)
-            (void)refuse(req, 414, "target too long");
-        else
-            (void)refuse(req, 431, "head too long");
-        break;
-    }
-    return req->state == DONE ? (ssize_t)req->scanned : RN__HTTP_BAD;
+    r = scan(req, &in);
+    if (r > 0)
+        return (ssize_t)req->scanned;
+    if (r < 0 || in.end < max_head_len)
+        return r;
+    /* As many bytes as a head may have, and no end: which part is too long? (3, RFC 6585 5) */
+    return req->state <= TARGET ? refuse(req, 414, "target too long")
+                                : refuse(req, 431, "head too long");
 }
 
 const struct rn__http_field *rn__http_header(const struct rn__http_request *req, const char *name)

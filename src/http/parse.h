@@ -22,7 +22,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "http/fields.h"
+#include "http/fieldline.h"
 
 enum rn__http_method {
     RN__HTTP_OTHER, /* a well-formed token that is none of these */
@@ -42,6 +42,17 @@ enum rn__http_form {                      /* RFC 9112 3.2 */
                      RN__HTTP_ABSOLUTE,   /* http://host/where?q=now */
                      RN__HTTP_AUTHORITY,  /* host:port, CONNECT only */
                      RN__HTTP_ASTERISK    /* *, OPTIONS only */
+};
+
+/* Which of the fields that change how a file is answered a request has (conditional.h). */
+enum {
+    RN__ASK_RANGE = 1,
+    RN__ASK_IF_MATCH = 2,
+    RN__ASK_IF_RANGE = 4,
+    RN__ASK_IF_NONE_MATCH = 8,
+    RN__ASK_ACCEPT_ENCODING = 16,
+    RN__ASK_IF_MODIFIED = 32,
+    RN__ASK_IF_UNMODIFIED = 64
 };
 
 /* 0 is the default everywhere. */
@@ -75,6 +86,8 @@ struct rn__http_request {
     uint8_t minor;           /* HTTP/1.minor: 0 or 1 */
     uint8_t method;          /* enum rn__http_method */
     uint8_t form;            /* enum rn__http_form */
+    uint8_t asks;            /* RN__ASK_… */
+    unsigned n_fields;       /* in `fields`, at the end */
     int status;              /* refused: the status to answer with before closing; else 0 */
     const char *reason;      /* refused: the rule broken, constant text; else NULL */
     uint64_t content_length; /* 0 without the field */
@@ -83,14 +96,16 @@ struct rn__http_request {
     struct rn__http_slice path;   /* still encoded; may be empty in absolute form; else NULL */
     struct rn__http_slice query;  /* after the '?'; NULL without one */
     struct rn__http_slice host;   /* the target's, else Host (RFC 9112 3.3); in 1.0 maybe NULL */
-    unsigned n_fields;
     struct rn__http_field fields[RN__HTTP_MAX_FIELDS]; /* first n_fields are set */
 };
 
-/* Makes req ready for a new request; the table is left as it is, so this is cheap. */
+/* Makes req ready for a new request; the table is left as it is, so this is cheap. In two steps,
+ * each short enough for compilers to write it as a few stores. */
 static inline void rn__http_begin(struct rn__http_request *req)
 {
-    __builtin_memset(req, 0, offsetof(struct rn__http_request, fields));
+    memset(req, 0, offsetof(struct rn__http_request, method_name));
+    req->method_name = req->target = req->path = req->query = req->host = (struct rn__http_slice){
+        NULL, 0};
 }
 
 /*

@@ -1,7 +1,7 @@
 /*
  * parse_reply.c - a strict parser for heads of responses
  *
- *     VERSION -> STATUS -> PHRASE -> FIELDS (fields.c) --empty line--> DONE
+ *     VERSION -> STATUS -> PHRASE -> FIELDS (fieldline.h) --empty line--> DONE
  *     any of them -> BAD
  *
  * Invariants as in parse.c. Numbers in comments are sections of RFC 9112 unless another RFC is

@@ -16,7 +16,7 @@
 
 #include <sys/types.h>
 
-#include "http/fields.h"
+#include "http/fieldline.h"
 
 /* Where the body ends (RFC 9112 6.3). */
 enum rn__reply_body {

@@ -42,28 +42,33 @@ static int decode_byte(const char *s, size_t n, char *byte)
     return *byte == '\0' || *byte == '/' ? -EINVAL : 3;
 }
 
-/* Appends the segment at s, which is not the last thing known about the name: dots come after. */
-static int add_segment(struct name *name, const char *s, size_t len)
+/* Appends the segment at s, as it is; dots come after. How long it was in the path. */
+static ssize_t add_segment(struct name *name, const char *s, const char *end)
 {
-    size_t i = 0;
+    const char *at = s;
 
     if (name->n > 0) {
         if (name->n == name->room)
             return -ENAMETOOLONG;
         name->out[name->n++] = '/';
     }
-    while (i < len) {
+    while (at < end && *at != '/') {
+        size_t plain = (size_t)(rn__skip_class(at, end, RN__CLASS_SEGMENT) - at);
         char byte;
-        int r = decode_byte(s + i, len - i, &byte);
+        int r = plain > 0 ? 0 : decode_byte(at, (size_t)(end - at), &byte);
 
         if (r < 0)
             return r;
-        if (name->n == name->room)
+        if (name->room - name->n < (plain > 0 ? plain : 1))
             return -ENAMETOOLONG;
-        name->out[name->n++] = byte;
-        i += (size_t)r;
+        if (plain > 0)
+            memcpy(name->out + name->n, at, plain);
+        else
+            name->out[name->n] = byte;
+        name->n += plain > 0 ? plain : 1;
+        at += plain > 0 ? plain : (size_t)r;
     }
-    return 0;
+    return at - s;
 }
 
 /* Drops the last segment; false if there is none. */
@@ -93,26 +98,22 @@ static int resolve_dots(struct name *name, size_t start)
 ssize_t rn__http_path(const char *path, size_t len, char *out, size_t out_len, bool *is_dir)
 {
     struct name name = {out, 0, out_len - 1};
-    size_t i = 0;
+    const char *at = path, *end = path + len;
     bool dir = true;
 
     if (out_len < 2)
         return -ENAMETOOLONG;
     if (len > 0 && path[0] != '/')
         return -EINVAL;
-    while (i < len) { /* path[i] is the '/' before a segment */
-        const char *s = path + i + 1;
-        const char *slash = memchr(s, '/', len - i - 1);
-        size_t n = slash == NULL ? len - i - 1 : (size_t)(slash - s), start = name.n;
-        int r = add_segment(&name, s, n);
+    while (at < end) { /* at the '/' before a segment */
+        size_t start = name.n;
+        ssize_t n = add_segment(&name, at + 1, end);
+        int r = n < 0 ? (int)n : resolve_dots(&name, start);
 
         if (r < 0)
             return r;
-        r = resolve_dots(&name, start);
-        if (r < 0)
-            return r;
         dir = n == 0 || r == 1;
-        i += n + 1;
+        at += n + 1;
     }
     while (name.n > 0 && out[name.n - 1] == '/')
         name.n--;

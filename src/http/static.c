@@ -373,14 +373,14 @@ static void answer_error(struct rn__exchange *x, rn_http_files *files, int error
 
 /* With the fields that make it depend on what the peer has (RFC 9110 13.2.2). */
 static __attribute__((noinline)) int answer_asked(struct rn__exchange *x, rn_http_files *files,
-                                                  struct rn__file *f, unsigned asks)
+                                                  struct rn__file *f)
 {
     const struct rn__http_request *head = &x->r.head;
     struct rn__range ranges[RN__RANGES_MOST];
     const struct rn__http_field *range;
     time_t now = time(NULL);
     char line[PART_HEAD];
-    int n = rn__http_precondition(head, asks, &f->validators, now);
+    int n = rn__http_precondition(head, &f->validators, now);
 
     if (n == 304)
         return answer_unmodified(x, f);
@@ -388,8 +388,8 @@ static __attribute__((noinline)) int answer_asked(struct rn__exchange *x, rn_htt
         refuse(x, files, 412, "The file is not the one that was asked for.", NULL, NULL);
         return 0;
     }
-    if ((asks & RN__ASK_RANGE) == 0 || head->method != RN__HTTP_GET ||
-        !rn__http_range_counts(head, asks, &f->validators, now))
+    if ((head->asks & RN__ASK_RANGE) == 0 || head->method != RN__HTTP_GET ||
+        !rn__http_range_counts(head, &f->validators, now))
         return answer_whole(x, f);
     range = rn__http_header(head, "range");
     n = rn__http_ranges((struct rn__http_slice){range->value, range->value_len},
@@ -418,13 +418,13 @@ static struct rn__file *choose_coding(struct rn__exchange *x, rn_http_files *fil
 
 static void answer_file(struct rn__exchange *x, rn_http_files *files, struct rn__file *f)
 {
-    unsigned asks = rn__http_asks(&x->r.head);
+    unsigned asks = x->r.head.asks;
     int r;
 
     if (f->codings != 0 && (asks & RN__ASK_ACCEPT_ENCODING) != 0)
         f = choose_coding(x, files, f);
     r = RN_LIKELY((asks & (RN__ASK_IF | RN__ASK_RANGE)) == 0) ? answer_whole(x, f)
-                                                              : answer_asked(x, files, f, asks);
+                                                              : answer_asked(x, files, f);
     rn__files_put(f);
     end_answer(x, r);
 }

@@ -4,9 +4,9 @@
 #include "http/token.h"
 
 #define T RN__CLASS_TOKEN
-#define P RN__CLASS_PATH
+#define P (RN__CLASS_PATH | RN__CLASS_SEGMENT)
 #define Q RN__CLASS_QUERY
-#define H RN__CLASS_HOST
+#define H (RN__CLASS_HOST | RN__CLASS_LITERAL)
 
 const uint8_t rn__byte_classes[256] = {
     ['0' ... '9'] = T | P | Q | H,
@@ -27,10 +27,10 @@ const uint8_t rn__byte_classes[256] = {
     [';'] = P | Q | H,
     ['='] = P | Q | H,
     [','] = P | Q,
-    ['/'] = P | Q,
+    ['/'] = RN__CLASS_PATH | Q,
     [':'] = P | Q,
     ['@'] = P | Q,
-    ['%'] = T | P | Q | H,
+    ['%'] = T | RN__CLASS_PATH | Q | RN__CLASS_HOST,
     ['['] = P | Q,
     [']'] = P | Q,
     ['^'] = T | P | Q,

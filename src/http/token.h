@@ -14,15 +14,42 @@
  * browsers leave raw in paths ("[]^|"); QUERY adds the ones they leave raw there (WHATWG URL, query
  * percent-encode set). '%' is not looked behind here: the path is decoded by path.c, which is
  * strict, and queries with a lone '%' are common and harmless. HOST is reg-name (RFC 3986 3.2.2)
- * without ',', which only ever comes from two Host lines joined.
+ * without ',', which only ever comes from two Host lines joined. LITERAL and SEGMENT are HOST and
+ * PATH without what needs another look: '%', and '/'.
  */
-enum { RN__CLASS_TOKEN = 1, RN__CLASS_PATH = 2, RN__CLASS_QUERY = 4, RN__CLASS_HOST = 8 };
+enum {
+    RN__CLASS_TOKEN = 1,
+    RN__CLASS_PATH = 2,
+    RN__CLASS_QUERY = 4,
+    RN__CLASS_HOST = 8,
+    RN__CLASS_LITERAL = 16,
+    RN__CLASS_SEGMENT = 32
+};
 
-extern const uint8_t rn__byte_classes[256];
+extern __attribute__((visibility("hidden"))) const uint8_t rn__byte_classes[256];
 
 static inline bool rn__is_class(char c, unsigned mask)
 {
     return (rn__byte_classes[(unsigned char)c] & mask) != 0;
+}
+
+/* The first byte at or after s that is not of the class, or end. By four, so that a byte costs a
+ * load and a test. */
+static inline const char *rn__skip_class(const char *s, const char *end, unsigned mask)
+{
+    for (; end - s >= 4; s += 4) {
+        if (!rn__is_class(s[0], mask))
+            return s;
+        if (!rn__is_class(s[1], mask))
+            return s + 1;
+        if (!rn__is_class(s[2], mask))
+            return s + 2;
+        if (!rn__is_class(s[3], mask))
+            return s + 3;
+    }
+    while (s < end && rn__is_class(*s, mask))
+        s++;
+    return s;
 }
 
 static inline bool rn__is_digit(char c)

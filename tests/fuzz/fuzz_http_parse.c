@@ -62,7 +62,7 @@ static void check_same(void)
     MUST(a->chunked == b->chunked && a->has_content_length == b->has_content_length);
     MUST(a->content_length == b->content_length && a->keep_alive == b->keep_alive);
     MUST(a->expect_continue == b->expect_continue && a->upgrade == b->upgrade);
-    MUST(a->n_fields == b->n_fields);
+    MUST(a->n_fields == b->n_fields && a->asks == b->asks);
     check_same_slice(a->method_name, b->method_name);
     check_same_slice(a->target, b->target);
     check_same_slice(a->path, b->path);
