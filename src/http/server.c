@@ -189,7 +189,7 @@ static void put_exchange(struct rn__exchange *x)
 void rn__http_clock(struct rn__exchange *x, int dir, rn_time span_ns)
 {
     if (span_ns != NO_LIMIT)
-        rn__conn_deadline_after(x->conn, dir, span_ns);
+        rn__iowait_deadline_after(&x->conn->w, dir, span_ns);
     else
         rn__iowait_set_deadline(&x->conn->w, dir, 0);
 }
@@ -367,7 +367,7 @@ static bool rest(rn_conn *conn, rn_http_server *s, struct rn__conn_state *state)
     if (rn__serve_draining(conn))
         return false;
     if (s->idle_ns != NO_LIMIT)
-        rn__conn_deadline_after(conn, RN__READ, s->idle_ns);
+        rn__iowait_deadline_after(&conn->w, RN__READ, s->idle_ns);
     else
         rn_set_read_deadline(conn, 0);
     return (state == NULL ? rn_go_when_readable(conn, rn_http_serve_conn, s)

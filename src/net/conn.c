@@ -2,7 +2,7 @@
  * conn.c - reading and writing
  *
  * One loop for all I/O: try, wait, retry (iowait.h). The latch is cleared before a system call, and
- * not by a call that skips it.
+ * not by a call that skips it; by a write only when it has to wait.
  *
  * A read that got less than it asked for has emptied the socket, and the next one may go straight
  * to waiting: one system call less per request. That holds only for TCP and only while the poller
@@ -305,12 +305,17 @@ static size_t take_unread(rn_conn *c, const struct iovec *iov, int n)
 
 /* ---- read ---- */
 
-static ssize_t try_read(rn_conn *c, const struct iovec *iov, int n)
+static __attribute__((noinline)) ssize_t try_readv(rn_conn *c, const struct iovec *iov, int n)
 {
     struct msghdr m = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n};
 
+    return c->is_socket ? rn__sys_recvmsg(c->w.fd, &m, 0) : rn__sys_readv(c->w.fd, iov, n);
+}
+
+static inline ssize_t try_read(rn_conn *c, const struct iovec *iov, int n)
+{
     if (n > 1)
-        return c->is_socket ? rn__sys_recvmsg(c->w.fd, &m, 0) : rn__sys_readv(c->w.fd, iov, n);
+        return try_readv(c, iov, n);
     return c->is_socket ? rn__sys_recv(c->w.fd, iov->iov_base, iov->iov_len, 0)
                         : rn__sys_read(c->w.fd, iov->iov_base, iov->iov_len);
 }
@@ -444,6 +449,8 @@ ssize_t rn__iov_sum(const struct iovec *iov, int n)
 {
     size_t sum = 0;
 
+    if (RN_LIKELY(n == 1))
+        return iov->iov_len > SSIZE_MAX ? -EINVAL : (ssize_t)iov->iov_len;
     if (n < 1 || n > IOV_MOST)
         return -EINVAL;
     for (int i = 0; i < n; i++)
@@ -461,13 +468,19 @@ ssize_t rn_readv(rn_conn *conn, const struct iovec *iov, int n)
 
 /* ---- write ---- */
 
-static ssize_t try_write(rn_conn *c, const struct iovec *iov, int n, int flags)
+static __attribute__((noinline)) ssize_t try_writev(rn_conn *c, const struct iovec *iov, int n,
+                                                    int flags)
 {
     struct msghdr m = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n};
 
+    return c->is_socket ? rn__sys_sendmsg(c->w.fd, &m, flags) : rn__sys_writev(c->w.fd, iov, n);
+}
+
+static inline ssize_t try_write(rn_conn *c, const struct iovec *iov, int n, int flags)
+{
     flags |= MSG_NOSIGNAL;
     if (n > 1)
-        return c->is_socket ? rn__sys_sendmsg(c->w.fd, &m, flags) : rn__sys_writev(c->w.fd, iov, n);
+        return try_writev(c, iov, n, flags);
     return c->is_socket ? rn__sys_send(c->w.fd, iov->iov_base, iov->iov_len, flags)
                         : rn__sys_write(c->w.fd, iov->iov_base, iov->iov_len);
 }
@@ -499,17 +512,19 @@ static ssize_t write_some(rn_conn *c, const struct iovec *iov, int n, int flags)
         if (sent != -EAGAIN && sent != -ENOTSUP)
             return sent;
     }
+    /* Not cleared before the first try: nearly always that is all, and with each request there
+     * comes an event that says "writable", which would have to be latched anew. */
     for (;;) {
-        ssize_t sent;
-        int r;
+        ssize_t sent = try_write(c, iov, n, flags);
+        int r = 0;
 
-        rn__iowait_clear(&c->w, RN__WRITE);
-        sent = try_write(c, iov, n, flags);
         if (RN_LIKELY(sent != -EAGAIN))
             return sent;
-        r = rn__iowait_wait(&c->w, RN__WRITE, &wait_write);
+        if (!rn__iowait_ready(&c->w, RN__WRITE))
+            r = rn__iowait_wait(&c->w, RN__WRITE, &wait_write);
         if (r < 0)
             return r;
+        rn__iowait_clear(&c->w, RN__WRITE);
     }
 }
 
@@ -628,11 +643,6 @@ int rn__conn_pause(rn_conn *c, rn_time *pause)
 }
 
 /* ---- deadlines ---- */
-
-void rn__conn_deadline_after(rn_conn *c, int dir, rn_time span_ns)
-{
-    rn__iowait_set_deadline(&c->w, dir, rn__time_add(rn__now_cached(), span_ns));
-}
 
 void rn_set_read_deadline(rn_conn *conn, rn_time deadline)
 {

@@ -109,9 +109,6 @@ size_t rn__conn_pending(rn_conn *c); /* bytes already in user space */
 void rn__unread_free(rn_conn *c);
 void rn__conn_drop(struct rn__iowait *w);
 
-/* A deadline by the P's cached clock, for the library's own time limits: no clock reading. */
-void rn__conn_deadline_after(rn_conn *c, int dir, rn_time span_ns);
-
 /* sendfile.c: what fits of these bytes, which the file is known to have; their number. As many as
  * *warm, at most len, need no look whether they are in the page cache; left there: how many of
  * those behind. */

@@ -145,7 +145,7 @@ static void hand_over(struct serve *s, rn_conn *c)
     rn_waitgroup_add(&s->alive, 1);
     atomic_store(&c->serve, s);
     if (s->options.first_byte_ns > 0)
-        rn__conn_deadline_after(c, RN__READ, s->options.first_byte_ns);
+        rn__iowait_deadline_after(&c->w, RN__READ, s->options.first_byte_ns);
     if (!s->options.when_readable)
         r = start_handler(c, on);
     /* Without memory for a stack now, it rests until there is some. */

@@ -103,12 +103,54 @@ _Noreturn void rn__coro_main(struct rn__coro *co);
 
 /* ---- for the layers above; on a P, inside a coroutine unless said otherwise ---- */
 
-/* The calling thread's P, NULL on a plain thread. Opaque to the compiler: fetch it again after
- * whatever may park, never keep it across. */
-struct rn__proc *rn__proc(void);
+/* How a P begins: what each call of the layers above looks at, inline. */
+struct rn__proc_front {
+    struct rn__coro *current;   /* [P] the running coroutine, or the scheduler */
+    struct rn__coro *scheduler; /* [C] */
+    rn_time now;                /* [P] cached clock */
+    int io_budget;              /* [P] */
+    _Atomic uint64_t *counts;   /* [C] of rn__count; single writer */
+};
+
+extern __attribute__((visibility("hidden"))) _Thread_local struct rn__proc *rn__this_proc;
+
+/* In a child that a runtime has been forked under: ends it, with a message. */
+void rn__check_fork(void);
+
+/* The calling thread's P, NULL on a plain thread: fetch it again after whatever may park, never
+ * keep it across. Where the compiler does keep the variable's address, that is still right: a
+ * coroutine never changes thread once started, and the scheduler never does (hazards 1). Every
+ * call of the child of a fork comes by here. */
+static inline struct rn__proc *rn__proc(void)
+{
+    struct rn__proc *p;
+
+    __asm__ volatile("" ::: "memory");
+    p = rn__this_proc;
+    if (RN_UNLIKELY(p == NULL))
+        rn__check_fork();
+    return p;
+}
+
+static inline struct rn__proc_front *rn__front(void)
+{
+    return (struct rn__proc_front *)(void *)rn__proc();
+}
+
+/* Where it is known that there is one. */
+static inline struct rn__proc_front *rn__front_here(void)
+{
+    __asm__ volatile("" ::: "memory");
+    return (struct rn__proc_front *)(void *)rn__this_proc;
+}
 
 /* The running coroutine, NULL on a plain thread and in the scheduler. */
-struct rn__coro *rn__self(void);
+static inline struct rn__coro *rn__self(void)
+{
+    const struct rn__proc_front *p = rn__front();
+
+    return RN_UNLIKELY(p == NULL || p->current == p->scheduler) ? NULL : p->current;
+}
 
 /* Switches away until somebody calls rn__ready. The caller has published itself first. */
 void rn__park(const struct rn__wait_kind *why, void *obj);
@@ -168,19 +210,38 @@ enum rn__count {
     RN__COUNT_CLOSED, /* and as many as there are reasons: enum rn_stats_closed */
     RN__COUNTS = RN__COUNT_CLOSED + 5
 };
-void rn__count(enum rn__count what);
+static inline void rn__count(enum rn__count what)
+{
+#ifndef RN_NO_STATS
+    struct rn__proc_front *p = rn__front();
+
+    if (p != NULL)
+        atomic_store_explicit(&p->counts[what],
+                              atomic_load_explicit(&p->counts[what], memory_order_relaxed) + 1,
+                              memory_order_relaxed);
+#else
+    (void)what;
+#endif
+}
 
 /* A close goes on without a coroutine (+1), has ended (-1): the end of a run waits for it. */
 void rn__lingering(int by);
 
 /* The clock as this P's scheduler last saw it; on a P only. */
-rn_time rn__now_cached(void);
-
-/* A call succeeded without parking: after some in a row, let the others run. */
-void rn__spend(void);
+static inline rn_time rn__now_cached(void)
+{
+    return rn__front_here()->now;
+}
 
 /* A call did a lot of work: let the others run now. */
 void rn__spend_all(void);
+
+/* A call succeeded without parking: after some in a row, let the others run. */
+static inline void rn__spend(void)
+{
+    if (RN_UNLIKELY(--rn__front_here()->io_budget <= 0))
+        rn__spend_all();
+}
 
 /* Nobody else on this P was ready when the poller was last looked at. */
 bool rn__alone(void);

@@ -176,7 +176,7 @@ static RN__UNCHECKED void put_coroutine(struct rn__coro *co, void *arg)
     if (state == RN__PARKED)
         put_wait(&l, co, d->now);
     else
-        rn__line_text(&l, p != NULL && p->current == co ? " running" : " runnable");
+        rn__line_text(&l, p != NULL && p->front.current == co ? " running" : " runnable");
     if (atomic_load(&co->cancelled))
         rn__line_text(&l, ", cancelled");
     rn__line_text(&l, ", started at ");

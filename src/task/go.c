@@ -1,10 +1,7 @@
 /*
  * go.c - starting, ending, parking and waking coroutines
  *
- * The calling thread's P is found through one thread-local pointer behind a function that the
- * compiler cannot see through (hazards 1): an address computed before a switch must not be reused
- * after it. A coroutine never changes thread once started, so even a cached one would be right; the
- * rule keeps the scheduler's own code, which runs on every thread, honest.
+ * The calling thread's P is found through one thread-local pointer (rn__proc in coro.h).
  */
 #include <stdlib.h>
 #include <unistd.h>
@@ -17,12 +14,12 @@
 _Atomic(struct rn__runtime *) rn__runtime;
 pthread_mutex_t rn__foreign_lock = PTHREAD_MUTEX_INITIALIZER;
 
-static _Thread_local struct rn__proc *tls_proc;
+_Thread_local struct rn__proc *rn__this_proc;
 static uint64_t foreign_id; /* [L] rn__foreign_lock */
 
 static atomic_bool forked; /* this is the child of a fork() under a runtime */
 
-static __attribute__((noinline, cold)) void check_fork(void)
+__attribute__((noinline, cold)) void rn__check_fork(void)
 {
     static const char text[] = "runnel: no runtime survives fork(): the child may only exec or "
                                "_exit, not call runnel\n";
@@ -33,35 +30,16 @@ static __attribute__((noinline, cold)) void check_fork(void)
     abort();
 }
 
-/* Every call of a child that a runtime has been forked under comes by here: it has no P. */
-__attribute__((noinline)) struct rn__proc *rn__proc(void)
-{
-    struct rn__proc *p;
-
-    __asm__ volatile("" ::: "memory");
-    p = tls_proc;
-    if (RN_UNLIKELY(p == NULL))
-        check_fork();
-    return p;
-}
-
 void rn__proc_forked(void)
 {
-    tls_proc = NULL;
+    rn__this_proc = NULL;
     atomic_store(&rn__runtime, NULL);
     atomic_store(&forked, true);
 }
 
 void rn__set_proc(struct rn__proc *p)
 {
-    tls_proc = p;
-}
-
-struct rn__coro *rn__self(void)
-{
-    struct rn__proc *p = rn__proc();
-
-    return p == NULL || p->current == &p->sched ? NULL : p->current;
+    rn__this_proc = p;
 }
 
 _Noreturn void rn__coro_main(struct rn__coro *co)
@@ -224,13 +202,13 @@ int rn_go_with(const rn_go_options *options, void (*fn)(void *arg), void *arg)
 void rn__park(const struct rn__wait_kind *why, void *obj)
 {
     struct rn__proc *p = rn__proc();
-    struct rn__coro *co = p->current;
+    struct rn__coro *co = p->front.current;
 
     rn__check_stack();
     RN_ASSERT(co != &p->sched);
     co->wait = why;
     co->wait_obj = obj;
-    co->since = p->now;
+    co->since = p->front.now;
     /* A ready from another thread may already be in the inbox: it sets RUNNABLE when this thread
      * takes it out, hence after this. */
     rn__set_state(co, RN__PARKED);
@@ -264,7 +242,7 @@ void rn__ready_next(struct rn__coro *co)
     struct rn__proc *p = rn__proc();
     struct rn__coro *before;
 
-    if (RN_UNLIKELY(rn__coro_proc(co) != p || p->current == &p->sched || p->seed != 0)) {
+    if (RN_UNLIKELY(rn__coro_proc(co) != p || p->front.current == &p->sched || p->seed != 0)) {
         rn__ready(co);
         return;
     }
@@ -290,11 +268,6 @@ void rn__foreign_leave(void)
     pthread_mutex_unlock(&rn__foreign_lock);
 }
 
-rn_time rn__now_cached(void)
-{
-    return rn__proc()->now;
-}
-
 void rn__spend_all(void)
 {
     /* By way of the scheduler: it looks at clock, timers and poller, also where nobody else runs.
@@ -310,12 +283,6 @@ bool rn__alone(void)
     return p->next == NULL && rn__fifo_empty(&p->runq) && rn__fifo_empty(&p->starts);
 }
 
-void rn__spend(void)
-{
-    if (RN_UNLIKELY(--rn__proc()->io_budget <= 0))
-        rn__spend_all();
-}
-
 void rn_yield(void)
 {
     struct rn__proc *p = rn__proc();
@@ -324,7 +291,7 @@ void rn_yield(void)
         return;
     if (rn__fifo_empty(&p->runq))
         rn__run_new(p); /* or it would go on at once, before those that it has started */
-    rn__run_next(p, p->current);
+    rn__run_next(p, p->front.current);
     rn__switch_away(p, false);
 }
 
@@ -346,7 +313,7 @@ int rn_sleep(rn_time span_ns)
 
     if (p == NULL)
         return -EDEADLK;
-    co = p->current;
+    co = p->front.current;
     if (rn__is_cancelled(co))
         return -ECANCELED;
     if (span_ns <= 0) {
@@ -368,8 +335,8 @@ void rn__pause(rn_time span_ns)
 {
     struct rn__proc *p = rn__proc();
 
-    p->current->timer.kind = RN__TIMER_CORO;
-    if (rn__heap_set(&p->timers, &p->current->timer, rn_after(span_ns)) < 0)
+    p->front.current->timer.kind = RN__TIMER_CORO;
+    if (rn__heap_set(&p->timers, &p->front.current->timer, rn_after(span_ns)) < 0)
         rn_yield();
     else
         rn__park(&wait_pause, NULL);

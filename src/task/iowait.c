@@ -142,7 +142,8 @@ static void wake_both(struct rn__iowait *w)
     (void)kick(w, RN__WRITE);
 }
 
-static void latch(struct rn__iowait *w, int dir)
+/* At home, in the scheduler. */
+static inline void latch(struct rn__iowait *w, int dir)
 {
     uintptr_t s = atomic_load_explicit(&w->state[dir], memory_order_relaxed);
 
@@ -150,7 +151,7 @@ static void latch(struct rn__iowait *w, int dir)
         return;
     s = atomic_exchange(&w->state[dir], RN__IO_READY);
     if (s == RN__IO_REST)
-        end_rest(w);
+        w->rest(w);
     else if (s > RN__IO_REST)
         rn__ready((struct rn__coro *)s);
 }
@@ -233,7 +234,7 @@ static struct rn__proc *least_loaded(struct rn__proc *self, uint32_t *load)
         uint32_t n = atomic_load_explicit(&p->load, memory_order_relaxed);
 
         if (n < *load &&
-            atomic_load_explicit(&p->turn, memory_order_relaxed) > self->now - STALLED) {
+            atomic_load_explicit(&p->turn, memory_order_relaxed) > self->front.now - STALLED) {
             best = p;
             *load = n;
         }
@@ -390,7 +391,7 @@ void rn__iowait_timer(struct rn__proc *p, struct rn__timer *t)
     }
     if (at == 0 || atomic_load(&w->state[dir]) < RN__IO_REST)
         return;
-    if (at <= p->now || rn__heap_set(&p->timers, t, at) < 0)
+    if (at <= p->front.now || rn__heap_set(&p->timers, t, at) < 0)
         (void)kick(w, dir);
 }
 
@@ -401,7 +402,7 @@ void rn__iowait_set_deadline(struct rn__iowait *w, int dir, rn_time at)
 
     /* A P's cached clock may lag: what has passed now must not look as if it had not. Near ones
      * only: reading the clock costs more than all the rest here. */
-    if (at != 0 && at < p->now + RN_SECOND && at <= rn_now())
+    if (at != 0 && at < p->front.now + RN_SECOND && at <= rn_now())
         at = 1;
     old = atomic_exchange(&w->deadline[dir], at);
     /* Either the waiter, which publishes itself first, sees the new deadline, or we see the waiter.
@@ -417,17 +418,6 @@ void rn__iowait_set_deadline(struct rn__iowait *w, int dir, rn_time at)
 }
 
 /* ---- waiting ---- */
-
-int rn__iowait_check(struct rn__iowait *w, int dir)
-{
-    rn_time at = atomic_load_explicit(&w->deadline[dir], memory_order_relaxed);
-
-    if (rn__iowait_cancelled(w))
-        return -ECANCELED;
-    if (RN_UNLIKELY(at != 0) && at <= rn__proc()->now)
-        return -ETIME;
-    return 0;
-}
 
 bool rn__iowait_has_edges(void)
 {
@@ -450,7 +440,7 @@ bool rn__iowait_interrupt(struct rn__coro *co)
 int rn__iowait_wait(struct rn__iowait *w, int dir, const struct rn__wait_kind *why)
 {
     struct rn__proc *p = rn__proc(), *home;
-    struct rn__coro *co = p->current;
+    struct rn__coro *co = p->front.current;
     uintptr_t self = (uintptr_t)co, s = RN__IO_IDLE;
     int r;
 
@@ -512,7 +502,7 @@ static void take_back(struct transfer *t, struct rn__proc *p)
         rn_yield();
     if (t->is_done)
         return;
-    t->alone = p->current;
+    t->alone = p->front.current;
     rn__park(&wait_kernel, t->w);
 }
 
@@ -520,7 +510,7 @@ ssize_t rn__iowait_transfer(struct rn__iowait *w, int dir, void *buf, size_t len
                             const struct rn__wait_kind *why)
 {
     struct rn__proc *p = rn__proc();
-    uintptr_t self = (uintptr_t)p->current, s = RN__IO_IDLE;
+    uintptr_t self = (uintptr_t)p->front.current, s = RN__IO_IDLE;
     struct transfer t = {
         .op = {.done = transfer_done, .buf = buf, .len = len, .fd = w->fd, .flags = flags},
         .w = w,
@@ -528,7 +518,7 @@ ssize_t rn__iowait_transfer(struct rn__iowait *w, int dir, void *buf, size_t len
     };
     int r;
 
-    if (rn__is_cancelled(p->current))
+    if (rn__is_cancelled(p->front.current))
         return -ECANCELED;
     r = settle(w, p, RN__ADD_LATER);
     if (r < 0 || home_of(w) != p)
@@ -551,7 +541,7 @@ ssize_t rn__iowait_transfer(struct rn__iowait *w, int dir, void *buf, size_t len
     take_back(&t, p);
     if (t.op.result >= 0)
         return t.op.result;
-    r = rn__is_cancelled(p->current) ? -ECANCELED : rn__iowait_check(w, dir);
+    r = rn__is_cancelled(p->front.current) ? -ECANCELED : rn__iowait_check(w, dir);
     if (t.op.result == -ECANCELED || t.op.result == -EINTR || t.op.result == -EAGAIN)
         return r < 0 ? r : -EAGAIN;
     return t.op.result;
@@ -623,7 +613,7 @@ void rn__iowait_rest_again(struct rn__iowait *w)
     struct rn__proc *p = rn__proc();
 
     atomic_store(&w->fired, true);
-    if (rn__heap_set(&p->timers, &w->timer[RN__READ], p->now + REST_RETRY) < 0)
+    if (rn__heap_set(&p->timers, &w->timer[RN__READ], p->front.now + REST_RETRY) < 0)
         attend_on(w, p); /* no memory even for a timer: at the next look around */
 }
 
@@ -673,7 +663,7 @@ static void close_here(struct rn__proc *p, struct rn__msg *m)
 void rn__iowait_close(struct rn__iowait *w, bool keep_fd)
 {
     struct rn__proc *p = rn__proc(), *home = home_of(w);
-    struct closing closing = {.msg.fn = close_here, .w = w, .co = p->current};
+    struct closing closing = {.msg.fn = close_here, .w = w, .co = p->front.current};
 
     w->keep_fd = keep_fd;
     if (home == NULL || home == p) {

@@ -23,6 +23,7 @@
 #ifndef RN_TASK_IOWAIT_H
 #define RN_TASK_IOWAIT_H
 
+#include "base/clock.h"
 #include "poll/poller.h"
 #include "task/coro.h"
 #include "task/slot.h"
@@ -77,8 +78,21 @@ static inline void rn__iowait_clear(struct rn__iowait *w, int dir)
         atomic_compare_exchange_strong(&w->state[dir], &ready, RN__IO_IDLE);
 }
 
+/* Sticky; any thread. */
+static inline bool rn__iowait_cancelled(struct rn__iowait *w)
+{
+    return RN_UNLIKELY(atomic_load_explicit(&w->life, memory_order_acquire) & 1);
+}
+
 /* May this direction go on? 0, -ECANCELED, -ETIME. */
-int rn__iowait_check(struct rn__iowait *w, int dir);
+static inline int rn__iowait_check(struct rn__iowait *w, int dir)
+{
+    rn_time at = atomic_load_explicit(&w->deadline[dir], memory_order_relaxed);
+
+    if (rn__iowait_cancelled(w))
+        return -ECANCELED;
+    return RN_UNLIKELY(at != 0 && at <= rn__now_cached()) ? -ETIME : 0;
+}
 
 /* Parks until the direction is (or may be) ready: 0. -ECANCELED, -ETIME, -ENOMEM, or what the
  * poller's add said: -EPERM for a regular file. */
@@ -151,13 +165,19 @@ void rn__iowait_cancel(struct rn__iowait *w);
 bool rn__iowait_cancel_if(uint32_t index, uint32_t generation);
 uint32_t rn__iowait_generation(struct rn__iowait *w);
 
-static inline bool rn__iowait_cancelled(struct rn__iowait *w)
-{
-    return RN_UNLIKELY(atomic_load_explicit(&w->life, memory_order_acquire) & 1);
-}
-
 /* An absolute time, 0 for none; any thread on a P. */
 void rn__iowait_set_deadline(struct rn__iowait *w, int dir, rn_time at);
+
+/* One by the P's cached clock, for the library's own time limits: not before `span` has passed, and
+ * at most 1/64 of it later; so one that is moved on with each request is seldom written. */
+static inline void rn__iowait_deadline_after(struct rn__iowait *w, int dir, rn_time span_ns)
+{
+    rn_time slack = (rn_time)((uint64_t)span_ns / 64), at = rn__time_add(rn__now_cached(), span_ns);
+    rn_time old = atomic_load_explicit(&w->deadline[dir], memory_order_relaxed);
+
+    if (old < at || old - at > slack)
+        rn__iowait_set_deadline(w, dir, rn__time_add(at, slack));
+}
 
 /* Flags the poller has reported for it, ever. */
 static inline unsigned rn__iowait_seen(struct rn__iowait *w)

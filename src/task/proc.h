@@ -79,16 +79,14 @@ enum rn__sleep { RN__AWAKE, RN__SLEEPING, RN__NAPPING };
 
 struct rn__proc {
     /* Hot, owner only. */
+    struct rn__proc_front front;
     struct rn__runtime *rt;        /* [C] */
-    struct rn__coro *current;      /* [P] the running coroutine, or &sched */
     struct rn__fifo runq;          /* [P] */
     struct rn__coro *next;         /* [P] goes before the run queue: see rn__ready_next */
     struct rn__fifo starts;        /* [P] slots whose rest has ended: see rn__start_later */
     int favours;                   /* [P] how often `next` may, until the queue is looked at */
     int tick;                      /* [P] switches left until the scheduler looks around */
-    int io_budget;                 /* [P] */
     uint64_t seed;                 /* [P] RN_SCHED_SEED: not 0 shuffles */
-    rn_time now;                   /* [P] cached clock */
     rn_time next_poll;             /* [P] */
     uint64_t next_id;              /* [P] */
     struct rn__stack_cache stacks; /* [P] */
@@ -163,6 +161,8 @@ uint64_t rn__nofile_before(void);
 
 /* In the child of a fork under a runtime: from now on each call of runnel aborts with a message. */
 void rn__proc_forked(void);
+
+_Static_assert(offsetof(struct rn__proc, front) == 0, "rn__front");
 
 static inline void rn__stat_add(_Atomic uint64_t *counter, uint64_t by)
 {

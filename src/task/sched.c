@@ -228,10 +228,10 @@ static inline struct rn__coro *pick(struct rn__proc *p)
 
 static inline void switch_to(struct rn__proc *p, struct rn__coro *next, bool last)
 {
-    struct rn__coro *me = p->current;
+    struct rn__coro *me = p->front.current;
 
-    p->current = next;
-    p->io_budget = RN__IO_BUDGET;
+    p->front.current = next;
+    p->front.io_budget = RN__IO_BUDGET;
     rn__stat_add(&p->stats.switches, 1);
     rn__san_leave(&me->san, &next->san, last);
     rn__switch(&me->sp, next->sp);
@@ -242,7 +242,7 @@ void rn__switch_away(struct rn__proc *p, bool last)
 {
     struct rn__coro *next = NULL;
 
-    rn__held_check(p->current, p->held);
+    rn__held_check(p->front.current, p->held);
     if (RN_LIKELY(--p->tick > 0)) {
         next = pick(p);
     } else if (p->next != NULL) { /* the scheduler knows but the queue */
@@ -253,7 +253,7 @@ void rn__switch_away(struct rn__proc *p, bool last)
         next = &p->sched;
     else
         rn__coro_set_proc(next, p); /* a stolen one has come to stay */
-    if (next != p->current)
+    if (next != p->front.current)
         switch_to(p, next, last);
 }
 
@@ -263,7 +263,7 @@ static void fire_timers(struct rn__proc *p)
 {
     struct rn__timer *t;
 
-    while ((t = rn__heap_pop(&p->timers, p->now)) != NULL) {
+    while ((t = rn__heap_pop(&p->timers, p->front.now)) != NULL) {
         if (t->kind == RN__TIMER_CORO)
             rn__ready(RN_CONTAINER(t, struct rn__coro, timer));
         else if (t->kind == RN__TIMER_WAIT)
@@ -289,7 +289,7 @@ static void begin_sleep(struct rn__proc *p)
 #ifndef RN_NO_STATS
     uint64_t before = atomic_load_explicit(&p->stats.asleep, memory_order_relaxed);
 
-    atomic_store_explicit(&p->stats.asleep, RN__ASLEEP | ((uint64_t)p->now - before),
+    atomic_store_explicit(&p->stats.asleep, RN__ASLEEP | ((uint64_t)p->front.now - before),
                           memory_order_relaxed);
 #else
     (void)p;
@@ -300,12 +300,12 @@ static void begin_sleep(struct rn__proc *p)
  * watchdog, before it has looked around. */
 static void end_sleep(struct rn__proc *p)
 {
-    p->now = rn_now();
-    atomic_store_explicit(&p->turn, p->now, memory_order_relaxed);
+    p->front.now = rn_now();
+    atomic_store_explicit(&p->turn, p->front.now, memory_order_relaxed);
 #ifndef RN_NO_STATS
     atomic_store_explicit(
         &p->stats.asleep,
-        (uint64_t)p->now -
+        (uint64_t)p->front.now -
             (atomic_load_explicit(&p->stats.asleep, memory_order_relaxed) & ~RN__ASLEEP),
         memory_order_relaxed);
 #endif
@@ -384,19 +384,20 @@ static void judge(struct rn__proc *p, rn_time span)
 
 static void look_around(struct rn__proc *p)
 {
-    rn_time before = p->now;
+    rn_time before = p->front.now;
 
     read_inbox(p);
-    p->now = rn_now();
-    judge(p, p->now - before);
-    count_turn(p, (uint64_t)(p->now - before));
-    atomic_store_explicit(&p->turn, p->now, memory_order_relaxed);
+    p->front.now = rn_now();
+    judge(p, p->front.now - before);
+    count_turn(p, (uint64_t)(p->front.now - before));
+    atomic_store_explicit(&p->turn, p->front.now, memory_order_relaxed);
     fire_timers(p);
     if (p->next_poll == 0)
-        p->next_poll = p->now + RN__POLL_EVERY;
-    if (p->now >= p->next_poll && (!rn__fifo_empty(&p->runq) || !rn__fifo_empty(&p->starts))) {
+        p->next_poll = p->front.now + RN__POLL_EVERY;
+    if (p->front.now >= p->next_poll &&
+        (!rn__fifo_empty(&p->runq) || !rn__fifo_empty(&p->starts))) {
         poll_events(p, 0);
-        p->next_poll = p->now + RN__POLL_EVERY;
+        p->next_poll = p->front.now + RN__POLL_EVERY;
     }
     if (!rn__fifo_empty(&p->runq))
         admit(p);
@@ -526,19 +527,19 @@ static rn_time nap_until(struct rn__proc *p)
         if (p->in_vain < RN__NAPS)
             p->in_vain++;
     }
-    return p->now + span;
+    return p->front.now + span;
 }
 
 static void idle(struct rn__proc *p)
 {
     bool nap = p->naps;
-    rn_time until = rn__heap_next(&p->timers), from = p->now, nap_end;
+    rn_time until = rn__heap_next(&p->timers), from = p->front.now, nap_end;
     bool roused, message;
 
     if (p->spins && spin(p))
         return;
     if (p->quiet_at == 0)
-        p->quiet_at = rn__time_add(p->now, RN__QUIET);
+        p->quiet_at = rn__time_add(p->front.now, RN__QUIET);
     if (until > p->quiet_at)
         until = p->quiet_at;
     atomic_store_explicit(&p->turn, RN__TIME_NEVER, memory_order_relaxed);
@@ -554,7 +555,7 @@ static void idle(struct rn__proc *p)
     /* Woken for what is gone: the next sleep is a nap, or each start would wake it in vain. */
     p->naps = roused && !message;
     p->next_poll = 0; /* looked just now: what was found is served first */
-    p->spins = (roused || message) && p->now < from + 2 * RN__SPIN;
+    p->spins = (roused || message) && p->front.now < from + 2 * RN__SPIN;
 }
 
 /* Nothing has run for a while. Said before looking at the others, as they do: so the last one sees
@@ -582,7 +583,7 @@ static void not_quiet(struct rn__proc *p)
 
 void rn__sched_loop(struct rn__proc *p)
 {
-    p->now = rn_now();
+    p->front.now = rn_now();
     while (!atomic_load_explicit(&p->rt->stop, memory_order_relaxed)) {
         struct rn__coro *co;
 
@@ -597,7 +598,7 @@ void rn__sched_loop(struct rn__proc *p)
         if (co == NULL && p->rt->n_procs > 1)
             co = steal(p);
         if (co == NULL) {
-            if (RN_UNLIKELY(p->quiet_at != 0 && p->now >= p->quiet_at))
+            if (RN_UNLIKELY(p->quiet_at != 0 && p->front.now >= p->quiet_at))
                 quiet(p);
             idle(p);
             continue;
@@ -678,7 +679,8 @@ int rn__proc_open(struct rn__runtime *rt, int index, struct rn__proc **ret)
     p->raw = raw;
     p->rt = rt;
     p->index = index;
-    p->current = &p->sched;
+    p->front.current = p->front.scheduler = &p->sched;
+    p->front.counts = p->stats.counts;
     p->next_id = last_ids[index];
     p->seed = rt->seed == 0 ? 0 : rt->seed * 0x9e3779b97f4a7c15U + (uint64_t)index * 2 + 1;
     p->tick = 1;

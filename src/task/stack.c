@@ -452,7 +452,7 @@ const struct rn__gdb_layout rn__gdb_layout = {
     .wait_of = offsetof(struct rn__wait, of),
     .n_procs = offsetof(struct rn__runtime, n_procs),
     .procs = offsetof(struct rn__runtime, procs),
-    .proc_current = offsetof(struct rn__proc, current),
+    .proc_current = offsetof(struct rn__proc, front.current),
     .proc_index = offsetof(struct rn__proc, index),
     .proc_tid = offsetof(struct rn__proc, tid),
 };

@@ -18,14 +18,6 @@
 
 _Static_assert(RN__COUNTS - RN__COUNT_CLOSED == RN_CLOSED_REASONS, "a counter for each reason");
 
-void rn__count(enum rn__count what)
-{
-    struct rn__proc *p = rn__proc();
-
-    if (p != NULL)
-        rn__tally(&p->stats.counts[what], 1);
-}
-
 static uint64_t read_counter(const _Atomic uint64_t *counter)
 {
     return atomic_load_explicit(counter, memory_order_relaxed);

@@ -10,9 +10,9 @@ int rn__wait_begin(struct rn__wait *w, const void *of, rn_time deadline)
     struct rn__proc *p = rn__proc();
     struct rn__coro *co;
 
-    if (p == NULL || p->current == &p->sched)
+    if (p == NULL || p->front.current == &p->sched)
         return -EDEADLK;
-    co = p->current;
+    co = p->front.current;
     if (rn__is_cancelled(co))
         return -ECANCELED;
     w->co = co;

@@ -96,7 +96,7 @@ static void take(const void *context)
         return;
     shot.same = p == shot.proc && atomic_load(&p->stats.switches) == shot.switches;
     if (shot.same) {
-        co = p->current;
+        co = p->front.current;
         shot.id = co == &p->sched ? 0 : atomic_load(&co->id);
         shot.site = co == &p->sched ? NULL : co->site;
         shot.name[0] = '\0';
