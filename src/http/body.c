@@ -22,7 +22,10 @@ void rn__body_begin(struct rn__exchange *x)
     rn_http_request *r = &x->r;
 
     r->body_left = r->head.content_length;
+    r->body_taken = r->body_clocked = 0;
     r->body_most = x->server->options.max_body_bytes;
+    r->body_error = 0;
+    r->body_begun = false;
     r->body_ended = !rn__has_body(r);
     if (r->head.chunked)
         x->in.chunked = (struct rn__chunked){0};

@@ -45,7 +45,7 @@ struct rn_http_request {
     struct rn__arena_block *arena;
     struct rn__http_slice form; /* the body, where it is one and was asked for as one */
     bool form_read;
-    /* the body */
+    /* the body; all of it is set by rn__body_begin */
     uint64_t body_left;  /* with Content-Length */
     uint64_t body_taken; /* so far, for the limit and for the clock */
     uint64_t body_most;
@@ -84,12 +84,19 @@ struct rn__conn_state {
     void (*drop)(void *value);
 };
 
+#define RN__SERVER_LINE 128 /* room for the Server field, a line */
+#define RN__OK_LINE "HTTP/1.1 200 OK\r\n"
+#define RN__DATE_LINE (sizeof "Date: \r\n" - 1 + RN__HTTP_DATE_LEN)
+
 /* What each P has for itself. */
 struct rn__http_place {
     _Alignas(RN_CACHE_LINE) struct rn__exchange *spare;
     int n_spare;
-    time_t second; /* of the date below */
-    char date[RN__HTTP_DATE_LEN + 1];
+    time_t second;   /* of the Date field below */
+    rn_time renewed; /* when the wall clock was last read, by the P's */
+    /* How nearly all answers begin: status line, Server and Date. */
+    size_t start_len;
+    char start[sizeof RN__OK_LINE + RN__SERVER_LINE + RN__DATE_LINE];
 };
 
 struct rn_http_server {
@@ -99,7 +106,7 @@ struct rn_http_server {
     struct rn__http_limits limits;
     rn_time idle_ns, head_ns, body_ns, write_ns; /* RN__NO_LIMIT: none */
     size_t in_room;
-    char fixed[128]; /* the Server field, a line; or nothing */
+    char fixed[RN__SERVER_LINE]; /* the Server field, a line; or nothing */
     size_t fixed_len;
     int n_places;
     struct rn__http_place places[];
@@ -169,7 +176,12 @@ void rn__response_end(struct rn__exchange *x); /* the handler has returned: say 
 
 /* request.c */
 void rn__request_begin(rn_http_request *r);
-void rn__request_end(rn_http_request *r); /* frees what rn_http_alloc gave */
+void rn__request_free(rn_http_request *r); /* what rn_http_alloc gave */
+static inline void rn__request_end(rn_http_request *r)
+{
+    if (RN_UNLIKELY(r->arena != NULL))
+        rn__request_free(r);
+}
 /* A slice of the input, terminated in place: the byte behind it is only ever a separator. */
 const char *rn__request_text(struct rn__http_slice s);
 /* A copy with %XX decoded, but for an encoded slash or zero, which would change what a path says;

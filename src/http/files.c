@@ -32,13 +32,20 @@ void rn__files_init(struct rn__files *f, const struct rn__files_policy *policy)
     rn__list_init(&f->lru);
 }
 
-static uint32_t hash_of(const char *name, unsigned coding)
+/* Eight bytes at a time. An attacker who knows it can only fill one P's bounded table. */
+static uint32_t hash_of(const char *name, size_t len, unsigned coding)
 {
-    uint32_t h = 2166136261U; /* FNV-1a: names are short, and an attacker can only fill one P's
-                               * bounded table */
-    for (; *name != '\0'; name++)
-        h = (h ^ (unsigned char)*name) * 16777619U;
-    return h ^ coding;
+    uint64_t h = len << 8 | coding, word = 0;
+
+    for (; len >= 8; len -= 8, name += 8) {
+        memcpy(&word, name, 8);
+        h = (h ^ word) * 0x9e3779b97f4a7c15U;
+        h ^= h >> 32;
+    }
+    for (word = 0; len > 0; len--)
+        word = word << 8 | (unsigned char)name[len - 1];
+    h = (h ^ word) * 0x9e3779b97f4a7c15U;
+    return (uint32_t)(h >> 32);
 }
 
 static struct rn__file **bucket_of(struct rn__files *f, uint32_t hash)
@@ -46,12 +53,13 @@ static struct rn__file **bucket_of(struct rn__files *f, uint32_t hash)
     return &f->buckets[hash % RN_COUNT_OF(f->buckets)];
 }
 
-static struct rn__file *find(struct rn__files *f, const char *name, unsigned coding)
+static struct rn__file *find(struct rn__files *f, const char *name, size_t len, unsigned coding)
 {
-    uint32_t hash = hash_of(name, coding);
+    uint32_t hash = hash_of(name, len, coding);
     struct rn__file *e = *bucket_of(f, hash);
 
-    while (e != NULL && (e->hash != hash || e->coding != coding || strcmp(e->name, name) != 0))
+    while (e != NULL && (e->hash != hash || e->coding != coding || e->name_len != len ||
+                         memcmp(e->name, name, len) != 0))
         e = e->chain;
     return e;
 }
@@ -93,7 +101,7 @@ static void insert(struct rn__files *f, struct rn__file *e)
 {
     if (f->n == MOST)
         evict(f, RN_CONTAINER(f->lru.next, struct rn__file, lru));
-    e->hash = hash_of(e->name, e->coding);
+    e->hash = hash_of(e->name, e->name_len, e->coding);
     e->chain = *bucket_of(f, e->hash);
     *bucket_of(f, e->hash) = e;
     rn__list_push(&f->lru, &e->lru);
@@ -142,7 +150,7 @@ static struct rn__flight *take_off(struct rn__files *f, const struct rn__look *k
     if (flight == NULL)
         return NULL;
     flight->look = k;
-    flight->hash = hash_of(k->name, k->coding);
+    flight->hash = hash_of(k->name, k->name_len, k->coding);
     flight->users = 1;
     rn_waitgroup_add(&flight->landed, 1);
     first = flights_of(f, flight->hash);
@@ -167,7 +175,7 @@ static void land(struct rn__files *f, struct rn__flight *flight, int result)
 /* True: somebody else has looked for it, and that is the result. */
 static bool follow(struct rn__files *f, const struct rn__look *k, int *result)
 {
-    uint32_t hash = hash_of(k->name, k->coding);
+    uint32_t hash = hash_of(k->name, k->name_len, k->coding);
     struct rn__flight *flight = *flights_of(f, hash);
     bool landed;
 
@@ -230,7 +238,7 @@ static bool is_passing(int error)
 static int take_in(struct rn__files *f, struct rn__look *k, struct rn__file *old, int r,
                    rn_time now, struct rn__file **ret)
 {
-    struct rn__file *e = old, *kept = find(f, k->name, k->coding);
+    struct rn__file *e = old, *kept = find(f, k->name, k->name_len, k->coding);
 
     if (old != NULL && is_passing(r))
         r = 0; /* what was known, for another second */
@@ -267,7 +275,7 @@ static int look_up(struct rn__files *f, struct rn__look *k, struct rn__file *old
     do { /* again where it was evicted before this coroutine had its turn */
         r = look(f, k, old, now, &own);
         if (r == FOUND_BY_OTHER)
-            found = find(f, k->name, k->coding);
+            found = find(f, k->name, k->name_len, k->coding);
     } while (r == FOUND_BY_OTHER && found == NULL);
     if (r == FOUND_BY_OTHER) {
         found->users++;
@@ -280,22 +288,28 @@ static int look_up(struct rn__files *f, struct rn__look *k, struct rn__file *old
     return r;
 }
 
+static __attribute__((noinline)) int get_anew(struct rn__files *f, struct rn__look *k, rn_time now,
+                                              struct rn__file *e, struct rn__file **ret)
+{
+    if (e == NULL && rn__files_is_hidden(f->policy, k->name))
+        return -ENOENT;
+    k->policy = f->policy;
+    k->keep = f->kept < KEPT_MOST ? RN__FILE_MEDIUM : RN__FILE_SMALL;
+    k->old = e;
+    shed(f, e, now);
+    return look_up(f, k, e, now, ret);
+}
+
 int rn__files_get(struct rn__files *f, const char *name, unsigned coding, rn_time now,
                   struct rn__file **ret)
 {
-    struct rn__file *e = find(f, name, coding);
+    size_t len = strlen(name);
+    struct rn__file *e = find(f, name, len, coding);
 
-    if (e == NULL && rn__files_is_hidden(f->policy, name))
-        return -ENOENT;
-    if (e == NULL || now - e->checked > FRESH) {
-        struct rn__look k = {.policy = f->policy,
-                             .name = name,
-                             .coding = coding,
-                             .keep = f->kept < KEPT_MOST ? RN__FILE_MEDIUM : RN__FILE_SMALL,
-                             .old = e};
+    if (RN_UNLIKELY(e == NULL || now - e->checked > FRESH)) {
+        struct rn__look k = {.name = name, .name_len = len, .coding = coding};
 
-        shed(f, e, now);
-        return look_up(f, &k, e, now, ret);
+        return get_anew(f, &k, now, e, ret);
     }
     e->users++;
     *ret = e;

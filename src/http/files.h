@@ -49,10 +49,12 @@ struct rn__file {
     struct stat st;
     struct rn__validators validators;
     /* Lines with CR LF, in an order in which each answer needs one run of them:
-     *      ETag, Last-Modified… | Content-Type | Content-Length
-     * 304: up to common_len; 206: up to type_len; 200: all. */
+     *      ETag, Last-Modified… | Content-Type | Content-Length, and the empty line
+     * 304: up to common_len; 206: up to type_len; 200: all, and behind it the bytes, where they are
+     * kept. */
     const char *head;
     unsigned common_len, type_len, head_len;
+    unsigned name_len;
     const char *bytes;
     const char *name;
 };
@@ -89,6 +91,7 @@ void rn__files_put(struct rn__file *file);
 struct rn__look {
     const struct rn__files_policy *policy;
     const char *name;
+    size_t name_len;
     unsigned coding;
     size_t keep;                /* the bytes of a file that is no longer than this */
     const struct rn__file *old; /* what is known of it; NULL: nothing */

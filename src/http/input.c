@@ -111,7 +111,7 @@ const char *rn__input_trailer(const struct rn__input *in, const char *name)
     return NULL;
 }
 
-void rn__input_free_trailers(struct rn__input *in)
+void rn__input_drop_trailers(struct rn__input *in)
 {
     while (in->trailers != NULL) {
         struct rn__trailer *t = in->trailers;

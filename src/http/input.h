@@ -14,6 +14,7 @@
 
 #include <runnel/net.h>
 
+#include "base/base.h"
 #include "http/chunked.h"
 
 struct rn__trailer {
@@ -48,6 +49,11 @@ ssize_t rn__input_take(struct rn__input *in, char *buf, size_t len, uint64_t mos
 int rn__input_next_chunk(struct rn__input *in);
 
 const char *rn__input_trailer(const struct rn__input *in, const char *name);
-void rn__input_free_trailers(struct rn__input *in);
+void rn__input_drop_trailers(struct rn__input *in);
+static inline void rn__input_free_trailers(struct rn__input *in)
+{
+    if (RN_UNLIKELY(in->trailers != NULL))
+        rn__input_drop_trailers(in);
+}
 
 #endif

@@ -225,7 +225,7 @@ static void write_head(const struct rn__files_policy *p, struct rn__file *e, cha
     add_line(to, &n, "Content-Type: %s%s\r\n", type,
              strncmp(type, "text/", 5) == 0 ? "; charset=utf-8" : "");
     e->type_len = n;
-    add_line(to, &n, "Content-Length: %lld\r\n", (long long)e->st.st_size);
+    add_line(to, &n, "Content-Length: %lld\r\n\r\n", (long long)e->st.st_size);
     e->head_len = n;
 }
 
@@ -244,11 +244,22 @@ static int keep_bytes(struct rn__file *e, int fd, char *to, bool wait)
     return 0;
 }
 
+/* From where it was written to the end of its room, where the bytes begin: so that both can be sent
+ * by one copy. */
+static void close_gap(struct rn__file *e, char *head)
+{
+    size_t gap = RN__FILE_HEAD - e->head_len;
+
+    memmove(head + gap, head, e->head_len);
+    e->head += gap;
+    e->validators.etag += gap;
+}
+
 /* One allocation: entry, name, head, bytes. `like` has what is known of it; its fd is taken over on
  * success. */
 static int make(struct rn__look *k, bool wait, const struct rn__file *like)
 {
-    size_t name_len = strlen(k->name) + 1;
+    size_t name_len = k->name_len + 1;
     bool small = (size_t)like->st.st_size <= k->keep;
     size_t bytes = small ? (size_t)like->st.st_size : 0;
     struct rn__file *e = rn__malloc(sizeof *e + name_len + RN__FILE_HEAD + bytes);
@@ -261,6 +272,7 @@ static int make(struct rn__look *k, bool wait, const struct rn__file *like)
     *e = *like;
     e->users = 1;
     e->name = text;
+    e->name_len = (unsigned)k->name_len;
     e->head = text + name_len;
     rn__list_init(&e->lru);
     memcpy(text, k->name, name_len);
@@ -274,6 +286,7 @@ static int make(struct rn__look *k, bool wait, const struct rn__file *like)
         e->fd = -1;
     }
     write_head(k->policy, e, text + name_len);
+    close_gap(e, text + name_len);
     k->found = e;
     return 0;
 }

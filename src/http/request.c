@@ -13,11 +13,11 @@
 
 void rn__request_begin(rn_http_request *r)
 {
-    memset(r, 0, offsetof(rn_http_request, head));
+    memset(r, 0, offsetof(rn_http_request, body_left));
     rn__http_begin(&r->head);
 }
 
-void rn__request_end(rn_http_request *r)
+void rn__request_free(rn_http_request *r)
 {
     while (r->arena != NULL) {
         struct rn__arena_block *b = r->arena;

@@ -182,16 +182,22 @@ static void put_number(struct rn__exchange *x, uint64_t n)
     rn__out_put(x, text + at, sizeof text - at);
 }
 
-static const char *date_now(struct rn__http_place *p)
+/* Once a second, and no more often looked for than the P looks around. */
+static void renew_start(const rn_http_server *s, struct rn__http_place *p)
 {
+    char *at = p->start, date[RN__HTTP_DATE_LEN + 1];
     struct timespec ts;
 
+    p->renewed = rn__now_cached();
     (void)clock_gettime(CLOCK_REALTIME_COARSE, &ts);
-    if (ts.tv_sec != p->second) {
-        p->second = ts.tv_sec;
-        rn__http_date(ts.tv_sec, p->date);
-    }
-    return p->date;
+    if (ts.tv_sec == p->second)
+        return;
+    p->second = ts.tv_sec;
+    rn__http_date(ts.tv_sec, date);
+    at = mempcpy(at, RN__OK_LINE, sizeof RN__OK_LINE - 1);
+    at = mempcpy(at, s->fixed, s->fixed_len);
+    at += sprintf(at, "Date: %s\r\n", date);
+    p->start_len = (size_t)(at - p->start);
 }
 
 /* RFC 9110 9.3.6: to the peer this is a tunnel now, and what it sends there no request. */
@@ -200,28 +206,36 @@ static bool opens_tunnel(const struct rn__exchange *x, int status)
     return x->r.head.method == RN__HTTP_CONNECT && status < 300;
 }
 
+/* As far as the handler has not said otherwise, by way of what stands ready. */
+static void put_start(struct rn__exchange *x, int status)
+{
+    const size_t status_len = sizeof RN__OK_LINE - 1, server_len = x->server->fixed_len;
+    struct rn__http_place *p = x->place;
+    rn_http_response *w = &x->w;
+
+    if (p->renewed != rn__now_cached() || p->start_len == 0)
+        renew_start(x->server, p);
+    if (RN_LIKELY(status == 200 && !w->has_server && !w->has_date)) {
+        rn__out_put(x, p->start, p->start_len);
+        return;
+    }
+    rn__out_text(x, "HTTP/1.1 ");
+    put_number(x, (uint64_t)status);
+    rn__out_text(x, " ");
+    rn__out_text(x, rn__http_reason(status));
+    rn__out_text(x, "\r\n");
+    if (!w->has_server)
+        rn__out_put(x, p->start + status_len, server_len);
+    if (!w->has_date)
+        rn__out_put(x, p->start + status_len + server_len, RN__DATE_LINE);
+}
+
 void rn__response_start(struct rn__exchange *x, int status)
 {
-    static const char ok[] = "HTTP/1.1 200 OK\r\n";
     rn_http_response *w = &x->w;
 
     x->close |= !rn__body_is_short(x) || rn__serve_draining(x->conn) || opens_tunnel(x, status);
-    if (status == 200) {
-        rn__out_put(x, ok, sizeof ok - 1);
-    } else {
-        rn__out_text(x, "HTTP/1.1 ");
-        put_number(x, (uint64_t)status);
-        rn__out_text(x, " ");
-        rn__out_text(x, rn__http_reason(status));
-        rn__out_text(x, "\r\n");
-    }
-    if (!w->has_server)
-        rn__out_put(x, x->server->fixed, x->server->fixed_len);
-    if (!w->has_date) {
-        rn__out_text(x, "Date: ");
-        rn__out_put(x, date_now(x->place), RN__HTTP_DATE_LEN);
-        rn__out_text(x, "\r\n");
-    }
+    put_start(x, status);
     if (x->close)
         rn__out_text(x, "Connection: close\r\n");
     else if (x->r.head.minor == 0)

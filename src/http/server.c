@@ -147,6 +147,13 @@ int rn_http_serve(const char *network, const char *address, const rn_http_server
 
 /* ---- exchanges ---- */
 
+static void begin_request(struct rn__exchange *x)
+{
+    x->began = rn__now_cached();
+    rn__request_begin(&x->r);
+    rn__response_begin(&x->w);
+}
+
 static struct rn__exchange *get_exchange(rn_http_server *s, rn_conn *conn)
 {
     struct rn__http_place *place = &s->places[rn_proc_id() - 1];
@@ -169,9 +176,7 @@ static struct rn__exchange *get_exchange(rn_http_server *s, rn_conn *conn)
     x->start = x->out_len = 0;
     x->timed = x->close = x->hijacked = false;
     x->held = NULL;
-    x->began = rn__now_cached();
-    rn__request_begin(&x->r);
-    rn__response_begin(&x->w);
+    begin_request(x);
     return x;
 }
 
@@ -209,13 +214,16 @@ static __attribute__((noinline, cold)) void probe_done(const rn_http_done *done)
 static void tell_done(struct rn__exchange *x, bool parsed)
 {
     const rn_http_server_options *o = &x->server->options;
-    rn_http_done done = {.request = parsed ? &x->r : NULL,
-                         .conn = x->hijacked ? NULL : x->conn,
-                         .status = x->w.status,
-                         .body_bytes = x->w.body_out,
-                         .began = x->began,
-                         .error = x->w.error};
+    rn_http_done done;
 
+    if (o->done == NULL && !RN_PROBE_ON(http_request_done))
+        return;
+    done = (rn_http_done){.request = parsed ? &x->r : NULL,
+                          .conn = x->hijacked ? NULL : x->conn,
+                          .status = x->w.status,
+                          .body_bytes = x->w.body_out,
+                          .began = x->began,
+                          .error = x->w.error};
     if (o->done != NULL)
         o->done(&done, o->done_arg);
     if (RN_PROBE_ON(http_request_done))
@@ -311,9 +319,8 @@ static int serve_input(struct rn__exchange *x)
         }
         if (handle(x, (size_t)n) < 0)
             return -1;
-        x->began = rn__now_cached();
-        rn__request_begin(&x->r);
-        rn__response_begin(&x->w);
+        if (x->start < x->in.len)
+            begin_request(x);
     }
     return rn__out_flush(x, 0) < 0 ? -1 : 1;
 }

@@ -209,15 +209,18 @@ static void end_answer(struct rn__exchange *x, int r)
 
 static int answer_whole(struct rn__exchange *x, struct rn__file *f)
 {
-    size_t size = (size_t)f->st.st_size;
-    bool has_body = x->r.head.method != RN__HTTP_HEAD;
-    int r = start_head(x, 200, f->fd < 0 && has_body ? size : 0);
+    size_t size = x->r.head.method == RN__HTTP_HEAD ? 0 : (size_t)f->st.st_size;
+    int r = start_head(x, 200, f->fd < 0 ? size : 0);
 
     if (r < 0)
         return r;
+    if (RN_LIKELY(f->fd < 0 && f->head_len + size <= RN__OUT_ROOM - x->out_len)) {
+        rn__out_put(x, f->head, f->head_len + size); /* they lie side by side */
+        x->w.body_out += size;
+        return 0;
+    }
     rn__out_put(x, f->head, f->head_len);
-    rn__out_text(x, "\r\n");
-    return has_body ? put_bytes(x, f, 0, size) : 0;
+    return size > 0 ? put_bytes(x, f, 0, size) : 0;
 }
 
 static int answer_unmodified(struct rn__exchange *x, const struct rn__file *f)
@@ -318,7 +321,6 @@ static bool answer_page(struct rn__exchange *x, rn_http_files *files, int status
     r = start_head(x, status, f->fd < 0 ? (size_t)f->st.st_size : 0);
     if (r == 0) {
         rn__out_put(x, f->head + f->common_len, f->head_len - f->common_len);
-        rn__out_text(x, "\r\n");
         r = has_body ? put_bytes(x, f, 0, (uint64_t)f->st.st_size) : 0;
     }
     rn__files_put(f);

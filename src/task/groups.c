@@ -77,7 +77,7 @@ static RN__UNCHECKED void look(struct rn__coro *co, struct group *one, rn_time n
         one->least = one->most = now - co->since;
         one->n_frames = rn__dump_frames(co, one->frames);
     } else {
-        one->what = p != NULL && p->current == co ? "running" : "runnable";
+        one->what = p != NULL && p->front.current == co ? "running" : "runnable";
     }
 }
 
