@@ -47,20 +47,22 @@ _Noreturn void rn__coro_main(struct rn__coro *co)
     struct rn__proc *p;
 
     rn__san_enter(&co->san);
-    RN_PROBE(coroutine_started, atomic_load_explicit(&co->id, memory_order_relaxed), co->fn,
-             co->name, co->site);
-    co->fn(co->arg);
-    RN_PROBE(coroutine_ended, atomic_load_explicit(&co->id, memory_order_relaxed), co->fn, co->name,
-             co->site);
-    p = rn__proc();
-    if (RN_UNLIKELY(rn__timer_armed(&co->timer)))
-        rn__heap_cancel(&p->timers, &co->timer);
-    if (RN_UNLIKELY(co->measured)) {
-        rn__site_measure(co);
-        co->measured = false;
-    }
-    rn__stat_add(&p->stats.finished, 1);
-    rn__set_state(co, RN__FREE);
+    do {
+        RN_PROBE(coroutine_started, atomic_load_explicit(&co->id, memory_order_relaxed), co->fn,
+                 co->name, co->site);
+        co->fn(co->arg);
+        RN_PROBE(coroutine_ended, atomic_load_explicit(&co->id, memory_order_relaxed), co->fn,
+                 co->name, co->site);
+        p = rn__proc();
+        if (RN_UNLIKELY(rn__timer_armed(&co->timer)))
+            rn__heap_cancel(&p->timers, &co->timer);
+        if (RN_UNLIKELY(co->measured)) {
+            rn__site_measure(co);
+            co->measured = false;
+        }
+        rn__stat_add(&p->stats.finished, 1);
+        rn__set_state(co, RN__FREE);
+    } while (rn__start_here(p, co));
     /* Still on this stack: safe, because only this thread takes from this cache, and the next
      * thing it does is to leave. */
     rn__stack_put(&p->stacks, co);
@@ -68,7 +70,7 @@ _Noreturn void rn__coro_main(struct rn__coro *co)
     __builtin_unreachable();
 }
 
-static void start_here(struct rn__proc *p, struct rn__msg *m)
+static void start_sent(struct rn__proc *p, struct rn__msg *m)
 {
     rn__run_next(p, RN_CONTAINER(m, struct rn__coro, msg));
 }
@@ -83,9 +85,13 @@ static void prepare(struct rn__coro *co, const struct rn__spawn *how, void (*fn)
     co->pinned = how->pinned;
     co->shields = 0;
     atomic_store_explicit(&co->cancelled, false, memory_order_relaxed);
+    rn__set_state(co, RN__RUNNABLE);
+}
+
+static void prepare_stack(struct rn__coro *co)
+{
     rn__san_recycle(&co->san);
     co->sp = rn__switch_prepare(co->top, co);
-    rn__set_state(co, RN__RUNNABLE);
 }
 
 static void set_id(struct rn__coro *co, uint64_t id)
@@ -96,7 +102,7 @@ static void set_id(struct rn__coro *co, uint64_t id)
 static void post_start(struct rn__coro *co, struct rn__proc *to)
 {
     rn__coro_set_proc(co, to);
-    co->msg.fn = start_here;
+    co->msg.fn = start_sent;
     rn__post(to, &co->msg);
 }
 
@@ -128,6 +134,7 @@ static int go_foreign(const struct rn__spawn *how, int number, void (*fn)(void *
     r = rn__stack_get(NULL, (unsigned)size_class, &co);
     if (r < 0)
         goto out;
+    prepare_stack(co);
     prepare(co, how, fn, arg);
     set_id(co, ++foreign_id * RN__MAX_PROCS + RN__MAX_PROCS - 1);
     if (to == NULL)
@@ -146,6 +153,7 @@ int rn__go(const struct rn__spawn *how, void (*fn)(void *), void *arg)
     struct rn__runtime *rt;
     struct rn__coro *co;
     int r, size_class;
+    bool here, sample;
 
     if (RN_UNLIKELY(p == NULL))
         return go_foreign(how, 0, fn, arg);
@@ -155,14 +163,24 @@ int rn__go(const struct rn__spawn *how, void (*fn)(void *), void *arg)
     size_class = how->stack_bytes == 0 ? rt->size_class : rn__stack_class(how->stack_bytes);
     if (RN_UNLIKELY(size_class < 0))
         return size_class;
-    r = rn__stack_get(&p->stacks, (unsigned)size_class, &co);
-    if (RN_UNLIKELY(r < 0))
-        return r;
-    if (RN_UNLIKELY(p->next_id % RN__SITE_SAMPLE == RN__SITE_SAMPLE - 1))
-        rn__site_prepare(co);
+    sample = p->next_id % RN__SITE_SAMPLE == RN__SITE_SAMPLE - 1;
+    co = p->ended;
+    here = co != NULL && co->size_class == size_class && !sample && how->proc == p;
+    if (here) {
+        p->ended = NULL;
+    } else {
+        r = rn__stack_get(&p->stacks, (unsigned)size_class, &co);
+        if (RN_UNLIKELY(r < 0))
+            return r;
+        if (RN_UNLIKELY(sample))
+            rn__site_prepare(co);
+        prepare_stack(co);
+    }
     prepare(co, how, fn, arg);
     set_id(co, ++p->next_id * RN__MAX_PROCS + (unsigned)p->index);
     rn__stat_add(&p->stats.spawned, 1);
+    if (here)
+        return 0;
     if (how->proc != NULL && how->proc != p) {
         post_start(co, how->proc);
         return 0;

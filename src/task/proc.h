@@ -84,6 +84,7 @@ struct rn__proc {
     struct rn__fifo runq;          /* [P] */
     struct rn__coro *next;         /* [P] goes before the run queue: see rn__ready_next */
     struct rn__fifo starts;        /* [P] slots whose rest has ended: see rn__start_later */
+    struct rn__coro *ended;        /* [P] on whose stack the next may start: see rn__start_here */
     int favours;                   /* [P] how often `next` may, until the queue is looked at */
     int tick;                      /* [P] switches left until the scheduler looks around */
     uint64_t seed;                 /* [P] RN_SCHED_SEED: not 0 shuffles */
@@ -197,11 +198,12 @@ int rn__proc_open(struct rn__runtime *rt, int index, struct rn__proc **ret);
 void rn__proc_close(struct rn__proc *p);
 void rn__sched_loop(struct rn__proc *p);             /* until rt->stop */
 void rn__switch_away(struct rn__proc *p, bool last); /* to the next runnable, or the scheduler */
-void rn__run_next(struct rn__proc *p, struct rn__coro *co);  /* back of this P's run queue */
-void rn__run_fresh(struct rn__proc *p, struct rn__coro *co); /* new, may be stolen */
-void rn__run_new(struct rn__proc *p);                        /* the oldest of these, if any */
-void rn__post(struct rn__proc *p, struct rn__msg *m);        /* any thread */
-void rn__cancel_all(struct rn__runtime *rt);                 /* any thread */
+void rn__run_next(struct rn__proc *p, struct rn__coro *co);   /* back of this P's run queue */
+void rn__run_fresh(struct rn__proc *p, struct rn__coro *co);  /* new, may be stolen */
+void rn__run_new(struct rn__proc *p);                         /* the oldest of these, if any */
+bool rn__start_here(struct rn__proc *p, struct rn__coro *co); /* co has ended; does it go on? */
+void rn__post(struct rn__proc *p, struct rn__msg *m);         /* any thread */
+void rn__cancel_all(struct rn__runtime *rt);                  /* any thread */
 
 /* Coroutines alive now: started, not yet ended. Exact only when nothing runs. */
 uint64_t rn__alive(const struct rn__runtime *rt);
