@@ -48,7 +48,7 @@ static int begin(struct rn__exchange *x)
     rn_http_request *r = &x->r;
 
     r->body_begun = true;
-    rn__http_clock(x, RN__READ, x->server->body_ns);
+    rn__http_clock(x->conn, RN__READ, x->server->body_ns);
     if (!r->head.expect_continue || x->in.len > x->in.at || x->w.head_out)
         return 0;
     if (rn__out_reserve(x, sizeof go_on) < 0)
@@ -106,7 +106,7 @@ ssize_t rn_http_read(rn_http_request *r, void *buf, size_t len)
     r->body_ended = r->head.chunked ? n == 0 : r->body_left == 0;
     if (r->body_taken - r->body_clocked >= CLOCKED) {
         r->body_clocked = r->body_taken;
-        rn__http_clock(x, RN__READ, x->server->body_ns);
+        rn__http_clock(x->conn, RN__READ, x->server->body_ns);
     }
     return n;
 }

@@ -117,10 +117,12 @@ struct rn__exchange {
     rn_http_server *server;
     rn_conn *conn;
     struct rn__http_place *place;
+    int proc;                     /* whose place that is; from 0 */
     struct rn__conn_state *state; /* NULL: no value was set */
     bool close;                   /* after this answer */
     bool timed;                   /* the head's time limit is set */
     bool hijacked;
+    bool inside;        /* the reader of the connection since its rest: see rn__conn_rest */
     struct serve *held; /* hijacked: what must not end before the handler has returned */
     rn_time began;
     struct rn__input in; /* in.buf is `input`, below */
@@ -142,8 +144,16 @@ static inline struct rn__exchange *rn__exchange_of_r(const rn_http_request *r)
     return RN_CONTAINER((rn_http_request *)(uintptr_t)r, struct rn__exchange, r);
 }
 
-/* server.c: sets a deadline so far from now, or none. */
-void rn__http_clock(struct rn__exchange *x, int dir, rn_time span_ns);
+#define RN__NO_LIMIT ((rn_time)0)
+
+/* Sets a deadline so far from now, or none. */
+static inline void rn__http_clock(rn_conn *c, int dir, rn_time span_ns)
+{
+    if (span_ns != RN__NO_LIMIT)
+        rn__iowait_deadline_after(&c->w, dir, span_ns);
+    else
+        rn__iowait_set_deadline(&c->w, dir, 0);
+}
 
 /* out.c: the output buffer. flags as for rn__conn_write. Each 0 or the error of the write, which is
  * remembered in w.error. */

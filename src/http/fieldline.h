@@ -63,8 +63,7 @@ static inline int rn__field_refuse_name(char c, const char **reason)
 typedef uint8_t rn__bytes __attribute__((vector_size(16)));
 typedef uint64_t rn__halves __attribute__((vector_size(16)));
 
-/* The first byte at or after s that no value has: a control byte but HTAB (RFC 9110 5.5; bytes
- * above 127 are obs-text). Sixteen at a time. */
+/* The first byte at or after s that no value has, or end. Sixteen at a time. */
 static inline const char *rn__skip_value(const char *s, const char *end)
 {
     while (end - s >= 16) {
@@ -85,10 +84,7 @@ static inline const char *rn__skip_value(const char *s, const char *end)
             return s;
         s++;
     }
-    for (; s < end; s++)
-        if (((unsigned char)*s < 0x20 && *s != '\t') || *s == 0x7f)
-            break;
-    return s;
+    return rn__skip_class(s, end, RN__CLASS_VALUE);
 }
 
 /* At a byte that no value has. RN__FIELD_LINE: CR LF. */
@@ -129,13 +125,15 @@ static inline int rn__field_next(struct rn__field_scan *s, const char *buf, uint
     if (at == end)
         return RN__HTTP_INCOMPLETE;
     if (s->part == RN__FIELD_NAME) {
-        if (at == line && !rn__is_class(*at, RN__CLASS_TOKEN)) {
-            r = rn__field_end(at, end, reason);
-            *scanned += r == RN__FIELD_END ? 2 : 0;
-            return r;
+        if (at == line) {
+            if (!rn__is_class(*at, RN__CLASS_TOKEN)) {
+                r = rn__field_end(at, end, reason);
+                *scanned += r == RN__FIELD_END ? 2 : 0;
+                return r;
+            }
+            if (full)
+                return RN__FIELD_FULL;
         }
-        if (at == line && full)
-            return RN__FIELD_FULL;
         at = rn__skip_class(at, end, RN__CLASS_TOKEN);
         *scanned = (uint32_t)(at - buf);
         if (at == end)

@@ -81,10 +81,9 @@ bool rn__is_token_text(const char *s)
 
 bool rn__is_value_text(const char *s)
 {
-    for (; *s != '\0'; s++)
-        if (((unsigned char)*s < 0x20 && *s != '\t') || *s == 0x7f)
-            return false;
-    return true;
+    while (rn__is_class(*s, RN__CLASS_VALUE))
+        s++;
+    return *s == '\0';
 }
 
 bool rn__trailer_is_forbidden(const char *name)

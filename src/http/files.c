@@ -33,7 +33,7 @@ void rn__files_init(struct rn__files *f, const struct rn__files_policy *policy)
 }
 
 /* Eight bytes at a time. An attacker who knows it can only fill one P's bounded table. */
-static uint32_t hash_of(const char *name, size_t len, unsigned coding)
+static inline uint32_t hash_of(const char *name, size_t len, unsigned coding)
 {
     uint64_t h = len << 8 | coding, word = 0;
 
@@ -53,7 +53,8 @@ static struct rn__file **bucket_of(struct rn__files *f, uint32_t hash)
     return &f->buckets[hash % RN_COUNT_OF(f->buckets)];
 }
 
-static struct rn__file *find(struct rn__files *f, const char *name, size_t len, unsigned coding)
+static inline struct rn__file *find(struct rn__files *f, const char *name, size_t len,
+                                    unsigned coding)
 {
     uint32_t hash = hash_of(name, len, coding);
     struct rn__file *e = *bucket_of(f, hash);

@@ -21,7 +21,7 @@ int rn__out_flush(struct rn__exchange *x, int flags)
     ssize_t r = 0;
 
     if (x->out_len > 0) {
-        rn__http_clock(x, RN__WRITE, x->server->write_ns);
+        rn__http_clock(x->conn, RN__WRITE, x->server->write_ns);
         r = rn__conn_write(x->conn, &iov, 1, flags);
     }
     x->out_len = 0;
@@ -48,7 +48,7 @@ int rn__out_write(struct rn__exchange *x, const void *buf, size_t len)
         int n = x->out_len > 0 ? 2 : 1;
         ssize_t r;
 
-        rn__http_clock(x, RN__WRITE, x->server->write_ns);
+        rn__http_clock(x->conn, RN__WRITE, x->server->write_ns);
         r = rn__conn_write(x->conn, iov + 2 - n, n, 0);
         x->out_len = 0;
         if (r < 0)
@@ -68,7 +68,7 @@ int rn__out_file(struct rn__exchange *x, int fd, off_t offset, size_t len, bool 
         ssize_t n;
 
         if (taken >= RN__WRITE_PIECE) {
-            rn__http_clock(x, RN__WRITE, x->server->write_ns);
+            rn__http_clock(x->conn, RN__WRITE, x->server->write_ns);
             taken = 0;
         }
         n = rn__conn_send_file(x->conn, fd, offset, len, &warm);

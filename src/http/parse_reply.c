@@ -70,10 +70,8 @@ static int scan_status(struct rn__reply_head *head, const char *buf, uint32_t en
 /* 4: *( HTAB / SP / VCHAR / obs-text ), for people who look. CR LF ends it (2.2). */
 static int scan_phrase(struct rn__reply_head *head, const char *buf, uint32_t end)
 {
-    uint32_t i = head->scanned;
+    uint32_t i = (uint32_t)(rn__skip_value(buf + head->scanned, buf + end) - buf);
 
-    while (i < end && ((unsigned char)buf[i] >= 0x20 || buf[i] == '\t') && buf[i] != 0x7f)
-        i++;
     head->scanned = i;
     if (i == end)
         return RN__HTTP_INCOMPLETE;

@@ -95,6 +95,17 @@ static int resolve_dots(struct name *name, size_t start)
     return len == 1 || drop_segment(name) ? 1 : -EINVAL;
 }
 
+/* Is it as it will be: nothing encoded, no segment empty or with a dot at its start? Nearly all. */
+static bool is_plain(const char *s, const char *end)
+{
+    do {
+        if (++s == end || *s == '.' || *s == '/') /* it was at the slash before a segment */
+            return false;
+        s = rn__skip_class(s, end, RN__CLASS_SEGMENT);
+    } while (s < end && *s == '/');
+    return s == end;
+}
+
 ssize_t rn__http_path(const char *path, size_t len, char *out, size_t out_len, bool *is_dir)
 {
     struct name name = {out, 0, out_len - 1};
@@ -105,6 +116,11 @@ ssize_t rn__http_path(const char *path, size_t len, char *out, size_t out_len, b
         return -ENAMETOOLONG;
     if (len > 0 && path[0] != '/')
         return -EINVAL;
+    if (len > 1 && len <= name.room && is_plain(path, end)) {
+        *(char *)mempcpy(out, path + 1, len - 1) = '\0';
+        *is_dir = false;
+        return (ssize_t)len - 1;
+    }
     while (at < end) { /* at the '/' before a segment */
         size_t start = name.n;
         ssize_t n = add_segment(&name, at + 1, end);

@@ -22,13 +22,12 @@
 #define HEAD_TIME (10 * RN_SECOND)
 #define BODY_TIME (60 * RN_SECOND)
 #define WRITE_TIME (60 * RN_SECOND)
-#define NO_LIMIT ((rn_time)0)
 #define HEAD_BYTES ((size_t)16 << 10)
 #define HEAD_MOST ((size_t)1 << 20)
 #define BODY_BYTES ((uint64_t)1 << 20)
 #define SPARES 64
 
-static void serve_conn(rn_conn *conn, rn_http_server *s, struct rn__conn_state *state);
+static void serve_conn(rn_conn *conn, rn_http_server *s, struct rn__conn_state *state, bool inside);
 
 /* ---- the server ---- */
 
@@ -36,7 +35,7 @@ static int choose_span(rn_time asked, rn_time normal, rn_time *ret)
 {
     if (asked < -1)
         return -EINVAL;
-    *ret = asked == 0 ? normal : asked < 0 ? NO_LIMIT : asked;
+    *ret = asked == 0 ? normal : asked < 0 ? RN__NO_LIMIT : asked;
     return 0;
 }
 
@@ -156,7 +155,8 @@ static void begin_request(struct rn__exchange *x)
 
 static struct rn__exchange *get_exchange(rn_http_server *s, rn_conn *conn)
 {
-    struct rn__http_place *place = &s->places[rn_proc_id() - 1];
+    int proc = rn_proc_id() - 1;
+    struct rn__http_place *place = &s->places[proc];
     struct rn__exchange *x = place->spare;
 
     if (x != NULL) {
@@ -171,6 +171,7 @@ static struct rn__exchange *get_exchange(rn_http_server *s, rn_conn *conn)
     x->server = s;
     x->conn = conn;
     x->place = place;
+    x->proc = proc;
     x->state = NULL;
     rn__input_begin(&x->in, conn, x->input, s->in_room);
     x->start = x->out_len = 0;
@@ -189,14 +190,6 @@ static void put_exchange(struct rn__exchange *x)
     x->next = x->place->spare;
     x->place->spare = x;
     x->place->n_spare++;
-}
-
-void rn__http_clock(struct rn__exchange *x, int dir, rn_time span_ns)
-{
-    if (span_ns != NO_LIMIT)
-        rn__iowait_deadline_after(&x->conn->w, dir, span_ns);
-    else
-        rn__iowait_set_deadline(&x->conn->w, dir, 0);
 }
 
 /* ---- requests ---- */
@@ -256,9 +249,18 @@ static void make_room(struct rn__exchange *x, size_t head_len)
     x->in.base = x->in.at = x->start + head_len;
 }
 
+/* What comes next may read, or close. */
+static void go_outside(struct rn__exchange *x)
+{
+    if (x->inside)
+        rn__conn_leave(x->conn, RN__GATE_READER);
+    x->inside = false;
+}
+
 /* 0: on to the next request; -1: the connection is closed, or somebody else's. */
 static int handle(struct rn__exchange *x, size_t head_len)
 {
+    go_outside(x);
     make_room(x, head_len);
     rn__body_begin(x);
     x->close = !x->r.head.keep_alive;
@@ -338,11 +340,12 @@ static int read_more(struct rn__exchange *x)
     /* From a request's first byte on the clock runs, whatever trickles in. */
     if (x->in.len > 0 && !x->timed) {
         x->timed = true;
-        rn__http_clock(x, RN__READ, x->server->head_ns);
+        rn__http_clock(x->conn, RN__READ, x->server->head_ns);
     }
     if (x->in.len > 0 && rn__out_flush(x, 0) < 0)
         return -1;
-    n = rn_read(x->conn, x->in.buf + x->in.len, x->in.room - x->in.len);
+    n = x->inside ? rn__conn_read_inside(x->conn, x->in.buf + x->in.len, x->in.room - x->in.len)
+                  : rn_read(x->conn, x->in.buf + x->in.len, x->in.room - x->in.len);
     if (n == -ETIME && x->in.len > 0)
         refuse(x, 408, "The request took too long.");
     if (n <= 0)
@@ -362,26 +365,28 @@ static void drop_state(struct rn__conn_state *state)
     rn__free(state);
 }
 
-static void serve_with_state(rn_conn *conn, void *arg)
+static void serve_rested(rn_conn *conn, void *server)
+{
+    serve_conn(conn, server, NULL, true);
+}
+
+static void serve_rested_with_state(rn_conn *conn, void *arg)
 {
     struct rn__conn_state *state = arg;
 
-    serve_conn(conn, state->server, state);
+    serve_conn(conn, state->server, state, true);
 }
 
 static bool rest(rn_conn *conn, rn_http_server *s, struct rn__conn_state *state)
 {
     if (rn__serve_draining(conn))
         return false;
-    if (s->idle_ns != NO_LIMIT)
-        rn__iowait_deadline_after(&conn->w, RN__READ, s->idle_ns);
-    else
-        rn_set_read_deadline(conn, 0);
-    return (state == NULL ? rn_go_when_readable(conn, rn_http_serve_conn, s)
-                          : rn_go_when_readable(conn, serve_with_state, state)) == 0;
+    rn__http_clock(conn, RN__READ, s->idle_ns);
+    return (state == NULL ? rn__conn_rest(conn, serve_rested, s)
+                          : rn__conn_rest(conn, serve_rested_with_state, state)) == 0;
 }
 
-static void serve_conn(rn_conn *conn, rn_http_server *s, struct rn__conn_state *state)
+static void serve_conn(rn_conn *conn, rn_http_server *s, struct rn__conn_state *state, bool inside)
 {
     struct rn__exchange *x = get_exchange(s, conn);
     struct serve *held;
@@ -390,16 +395,20 @@ static void serve_conn(rn_conn *conn, rn_http_server *s, struct rn__conn_state *
 
     if (x == NULL) {
         rn__log("http: %s: a connection is closed", rn_strerror(-ENOMEM));
+        if (inside)
+            rn__conn_leave(conn, RN__GATE_READER);
         drop_state(state);
         rn_close(conn);
         return;
     }
     x->state = state;
+    x->inside = inside;
     while (r == 0) {
         r = read_more(x);
         if (r == 0)
             r = serve_input(x);
     }
+    go_outside(x);
     hijacked = x->hijacked;
     held = x->held;
     state = x->state;
@@ -416,5 +425,5 @@ static void serve_conn(rn_conn *conn, rn_http_server *s, struct rn__conn_state *
 
 void rn_http_serve_conn(rn_conn *conn, void *server)
 {
-    serve_conn(conn, server, NULL);
+    serve_conn(conn, server, NULL, false);
 }

@@ -154,9 +154,10 @@ void rn_http_files_free(rn_http_files *files)
     rn__free(files);
 }
 
-static int get_file(rn_http_files *files, const char *name, unsigned coding, struct rn__file **ret)
+static inline int get_file(const struct rn__exchange *x, rn_http_files *files, const char *name,
+                           unsigned coding, struct rn__file **ret)
 {
-    return rn__files_get(&files->caches[rn_proc_id() - 1], name, coding, rn__now_cached(), ret);
+    return rn__files_get(&files->caches[x->proc], name, coding, rn__now_cached(), ret);
 }
 
 /* ---- a file, or parts of it ---- */
@@ -316,7 +317,7 @@ static bool answer_page(struct rn__exchange *x, rn_http_files *files, int status
         else if (files->options.error_pages[i].status == 0)
             any = &files->options.error_pages[i];
     page = page == NULL ? any : page;
-    if (page == NULL || get_file(files, page->name, 0, &f) < 0)
+    if (page == NULL || get_file(x, files, page->name, 0, &f) < 0)
         return false;
     r = start_head(x, status, f->fd < 0 ? (size_t)f->st.st_size : 0);
     if (r == 0) {
@@ -412,7 +413,7 @@ static struct rn__file *choose_coding(struct rn__exchange *x, rn_http_files *fil
     unsigned coding = rn__http_choose_coding(&x->r.head, f->codings);
     struct rn__file *other;
 
-    if (coding == 0 || get_file(files, f->name, coding, &other) < 0)
+    if (coding == 0 || get_file(x, files, f->name, coding, &other) < 0)
         return f;
     rn__files_put(f);
     return other;
@@ -495,10 +496,10 @@ static void answer_moved(struct rn__exchange *x, rn_http_files *files)
 }
 
 /* What is sent in place of a file that is not there. */
-static int get_fallback(rn_http_files *files, struct rn__file **ret)
+static int get_fallback(const struct rn__exchange *x, rn_http_files *files, struct rn__file **ret)
 {
     const char *name = files->options.fallback;
-    int r = name == NULL ? -ENOENT : get_file(files, name, 0, ret);
+    int r = name == NULL ? -ENOENT : get_file(x, files, name, 0, ret);
 
     return r == -EISDIR ? -ENOENT : r;
 }
@@ -512,7 +513,7 @@ static void answer_directory(struct rn__exchange *x, rn_http_files *files, char 
 
     for (const char *const *index = files->options.index; *index != NULL && r == -ENOENT; index++) {
         strcpy(is_root ? name : stpcpy(name + len, "/"), *index);
-        r = get_file(files, name, 0, &f);
+        r = get_file(x, files, name, 0, &f);
         r = r == -EISDIR ? -ENOENT : r;
     }
     strcpy(is_root ? name : name + len, is_root ? "." : "");
@@ -522,7 +523,7 @@ static void answer_directory(struct rn__exchange *x, rn_http_files *files, char 
             return;
     }
     if (r == -ENOENT)
-        r = get_fallback(files, &f);
+        r = get_fallback(x, files, &f);
     if (r == 0)
         answer_file(x, files, f);
     else
@@ -545,9 +546,9 @@ static void answer_path(struct rn__exchange *x, rn_http_files *files, struct rn_
         answer_directory(x, files, name, (size_t)len);
         return;
     }
-    r = get_file(files, name, 0, &f);
+    r = get_file(x, files, name, 0, &f);
     if (r == -ENOENT)
-        r = get_fallback(files, &f);
+        r = get_fallback(x, files, &f);
     if (r == 0)
         answer_file(x, files, f);
     else if (r == -EISDIR)
@@ -606,7 +607,7 @@ void rn_http_files_send(rn_http_response *w, rn_http_request *r, rn_http_files *
     (void)r;
     if (!begin_answer(x, files))
         return;
-    e = is_name(name) ? get_file(files, name, 0, &f) : -ENOENT;
+    e = is_name(name) ? get_file(x, files, name, 0, &f) : -ENOENT;
     if (e == 0)
         answer_file(x, files, f);
     else

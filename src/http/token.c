@@ -3,10 +3,11 @@
  */
 #include "http/token.h"
 
-#define T RN__CLASS_TOKEN
-#define P (RN__CLASS_PATH | RN__CLASS_SEGMENT)
-#define Q RN__CLASS_QUERY
-#define H (RN__CLASS_HOST | RN__CLASS_LITERAL)
+#define V RN__CLASS_VALUE
+#define T (V | RN__CLASS_TOKEN)
+#define P (V | RN__CLASS_PATH | RN__CLASS_SEGMENT)
+#define Q (V | RN__CLASS_QUERY)
+#define H (V | RN__CLASS_HOST | RN__CLASS_LITERAL)
 
 const uint8_t rn__byte_classes[256] = {
     ['0' ... '9'] = T | P | Q | H,
@@ -41,4 +42,10 @@ const uint8_t rn__byte_classes[256] = {
     ['}'] = Q,
     ['\\'] = Q,
     ['#'] = T,
+    ['\t'] = V,
+    [' '] = V,
+    ['"'] = V,
+    ['<'] = V,
+    ['>'] = V,
+    [0x80 ... 0xff] = V,
 };

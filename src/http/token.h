@@ -15,7 +15,8 @@
  * percent-encode set). '%' is not looked behind here: the path is decoded by path.c, which is
  * strict, and queries with a lone '%' are common and harmless. HOST is reg-name (RFC 3986 3.2.2)
  * without ',', which only ever comes from two Host lines joined. LITERAL and SEGMENT are HOST and
- * PATH without what needs another look: '%', and '/'.
+ * PATH without what needs another look: '%', and '/'. VALUE is what a field's value is made of: all
+ * but control bytes, of which it has HTAB (RFC 9110 5.5; bytes above 127 are obs-text).
  */
 enum {
     RN__CLASS_TOKEN = 1,
@@ -23,7 +24,8 @@ enum {
     RN__CLASS_QUERY = 4,
     RN__CLASS_HOST = 8,
     RN__CLASS_LITERAL = 16,
-    RN__CLASS_SEGMENT = 32
+    RN__CLASS_SEGMENT = 32,
+    RN__CLASS_VALUE = 64
 };
 
 extern __attribute__((visibility("hidden"))) const uint8_t rn__byte_classes[256];
@@ -37,15 +39,20 @@ static inline bool rn__is_class(char c, unsigned mask)
  * load and a test. */
 static inline const char *rn__skip_class(const char *s, const char *end, unsigned mask)
 {
-    for (; end - s >= 4; s += 4) {
-        if (!rn__is_class(s[0], mask))
-            return s;
-        if (!rn__is_class(s[1], mask))
-            return s + 1;
-        if (!rn__is_class(s[2], mask))
-            return s + 2;
-        if (!rn__is_class(s[3], mask))
-            return s + 3;
+    if (end - s >= 4) {
+        const char *last = end - 4;
+
+        do {
+            if (!rn__is_class(s[0], mask))
+                return s;
+            if (!rn__is_class(s[1], mask))
+                return s + 1;
+            if (!rn__is_class(s[2], mask))
+                return s + 2;
+            if (!rn__is_class(s[3], mask))
+                return s + 3;
+            s += 4;
+        } while (s <= last);
     }
     while (s < end && rn__is_class(*s, mask))
         s++;

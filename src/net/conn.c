@@ -167,7 +167,24 @@ int rn_conn_fd(rn_conn *conn)
 
 /* ---- the gate ---- */
 
-int rn__conn_enter_read(rn_conn *c)
+static inline void leave(rn_conn *c, uint32_t who)
+{
+    uint32_t gate = atomic_fetch_sub(&c->gate, who) - who;
+
+    /* c may be gone unless somebody is inside, or waits for the last one to leave: both hold in the
+     * branches below. */
+    if (who == RN__GATE_WRITER && RN_UNLIKELY(gate >= RN__GATE_WRITER))
+        rn__turns_pass(&c->turns);
+    else if (RN_UNLIKELY(gate == RN__GATE_CLOSING))
+        rn__ready(c->closer);
+}
+
+void rn__conn_leave(rn_conn *c, uint32_t who)
+{
+    leave(c, who);
+}
+
+static inline int enter_read(rn_conn *c)
 {
     uint32_t gate = atomic_load_explicit(&c->gate, memory_order_relaxed);
     int r;
@@ -187,7 +204,12 @@ int rn__conn_enter_read(rn_conn *c)
     return r;
 }
 
-int rn__conn_take_turn(rn_conn *c)
+int rn__conn_enter_read(rn_conn *c)
+{
+    return enter_read(c);
+}
+
+static inline int take_turn(rn_conn *c)
 {
     uint32_t gate = atomic_load_explicit(&c->gate, memory_order_relaxed);
 
@@ -203,14 +225,19 @@ int rn__conn_take_turn(rn_conn *c)
     return 0;
 }
 
+int rn__conn_take_turn(rn_conn *c)
+{
+    return take_turn(c);
+}
+
 int rn__conn_may_write(rn_conn *c)
 {
     return RN_UNLIKELY(c->write_error != 0) ? c->write_error : rn__iowait_check(&c->w, RN__WRITE);
 }
 
-int rn__conn_enter_write(rn_conn *c)
+static inline int enter_write(rn_conn *c)
 {
-    int r = rn__conn_take_turn(c);
+    int r = take_turn(c);
 
     if (RN_UNLIKELY(r < 0))
         return r;
@@ -220,16 +247,9 @@ int rn__conn_enter_write(rn_conn *c)
     return r;
 }
 
-void rn__conn_leave(rn_conn *c, uint32_t who)
+int rn__conn_enter_write(rn_conn *c)
 {
-    uint32_t gate = atomic_fetch_sub(&c->gate, who) - who;
-
-    /* c may be gone unless somebody is inside, or waits for the last one to leave: both hold in the
-     * branches below. */
-    if (who == RN__GATE_WRITER && RN_UNLIKELY(gate >= RN__GATE_WRITER))
-        rn__turns_pass(&c->turns);
-    else if (RN_UNLIKELY(gate == RN__GATE_CLOSING))
-        rn__ready(c->closer);
+    return enter_write(c);
 }
 
 int rn__conn_hold(rn_conn *c)
@@ -419,18 +439,33 @@ ssize_t rn__conn_try_read(rn_conn *c, void *buf, size_t len)
                                                              : read_once(c, &iov, 1, len);
 }
 
+static inline ssize_t read_inside(rn_conn *conn, const struct iovec *iov, int n, size_t room)
+{
+    ssize_t got = RN_UNLIKELY(conn->unread != NULL && !conn->read_closed)
+                      ? (ssize_t)take_unread(conn, iov, n)
+                      : read_some(conn, iov, n, room);
+
+    if (got > 0)
+        rn__spend();
+    return got;
+}
+
+ssize_t rn__conn_read_inside(rn_conn *c, void *buf, size_t len)
+{
+    struct iovec iov = {.iov_base = buf, .iov_len = len};
+    int r = rn__iowait_check(&c->w, RN__READ);
+
+    return r < 0 ? r : read_inside(c, &iov, 1, len);
+}
+
 static ssize_t read_vector(rn_conn *conn, const struct iovec *iov, int n, size_t room)
 {
-    ssize_t got = rn__conn_enter_read(conn);
+    ssize_t got = enter_read(conn);
 
     if (got < 0)
         return got;
-    got = RN_UNLIKELY(conn->unread != NULL && !conn->read_closed)
-              ? (ssize_t)take_unread(conn, iov, n)
-              : read_some(conn, iov, n, room);
-    rn__conn_leave(conn, RN__GATE_READER);
-    if (got > 0)
-        rn__spend();
+    got = read_inside(conn, iov, n, room);
+    leave(conn, RN__GATE_READER);
     return got;
 }
 
@@ -498,34 +533,39 @@ int rn__conn_wait_write(rn_conn *c)
     return rn__iowait_wait(&c->w, RN__WRITE, &wait_write);
 }
 
-/* One try with waiting: > 0 bytes, or an error that is final. */
-static ssize_t write_some(rn_conn *c, const struct iovec *iov, int n, int flags)
+/* By the poller, with waiting: > 0 bytes, an error that is final, or -EAGAIN: call the kernel. */
+static __attribute__((noinline)) ssize_t transmit(rn_conn *c, const struct iovec *iov, int flags)
 {
+    ssize_t sent;
+
+    rn__iowait_clear(&c->w, RN__WRITE);
+    sent = rn__iowait_transfer(&c->w, RN__WRITE, iov->iov_base, iov->iov_len, flags | MSG_NOSIGNAL,
+                               &wait_write);
+    return sent == -ENOTSUP ? -EAGAIN : sent;
+}
+
+/* One try with waiting: > 0 bytes, or an error that is final. */
+static inline ssize_t write_some(rn_conn *c, const struct iovec *iov, int n, int flags)
+{
+    ssize_t sent = -EAGAIN;
+    int r;
+
     /* Where no coroutine stays, handlers run one after the other on one warm stack, and none of
      * them should park just to be sent for. */
-    if (n == 1 && operates(c) && atomic_load_explicit(&c->stays, memory_order_relaxed)) {
-        ssize_t sent;
-
-        rn__iowait_clear(&c->w, RN__WRITE);
-        sent = rn__iowait_transfer(&c->w, RN__WRITE, iov->iov_base, iov->iov_len,
-                                   flags | MSG_NOSIGNAL, &wait_write);
-        if (sent != -EAGAIN && sent != -ENOTSUP)
-            return sent;
-    }
+    if (n == 1 && RN_UNLIKELY(operates(c)) && atomic_load_explicit(&c->stays, memory_order_relaxed))
+        sent = transmit(c, iov, flags);
     /* Not cleared before the first try: nearly always that is all, and with each request there
      * comes an event that says "writable", which would have to be latched anew. */
-    for (;;) {
-        ssize_t sent = try_write(c, iov, n, flags);
-        int r = 0;
-
+    while (sent == -EAGAIN) {
+        sent = try_write(c, iov, n, flags);
         if (RN_LIKELY(sent != -EAGAIN))
-            return sent;
-        if (!rn__iowait_ready(&c->w, RN__WRITE))
-            r = rn__iowait_wait(&c->w, RN__WRITE, &wait_write);
+            break;
+        r = rn__iowait_ready(&c->w, RN__WRITE) ? 0 : rn__iowait_wait(&c->w, RN__WRITE, &wait_write);
         if (r < 0)
             return r;
         rn__iowait_clear(&c->w, RN__WRITE);
     }
+    return sent;
 }
 
 /* What is left of iov after `done` bytes of its first element, as far as the window reaches. */
@@ -598,7 +638,7 @@ ssize_t rn__conn_write(rn_conn *c, const struct iovec *iov, int n, int flags)
         return sum;
     if (sum == 0)
         return flags & MSG_MORE ? 0 : rn__conn_flush(c);
-    sent = rn__conn_enter_write(c);
+    sent = enter_write(c);
     if (sent < 0)
         return sent;
     sent = write_some(c, iov, n, flags);
@@ -609,7 +649,7 @@ ssize_t rn__conn_write(rn_conn *c, const struct iovec *iov, int n, int flags)
         c->failed |= r != -ETIME && r != -ECANCELED;
     }
     atomic_store_explicit(&c->held_back, c->is_tcp && flags & MSG_MORE, memory_order_relaxed);
-    rn__conn_leave(c, RN__GATE_WRITER);
+    leave(c, RN__GATE_WRITER);
     if (RN_LIKELY(r == 0))
         rn__spend();
     return r < 0 ? r : sum;

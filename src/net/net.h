@@ -61,6 +61,7 @@ struct rn_conn {
     bool is_packet;          /* [C] keeps the bounds of messages: a datagram socket or seqpacket */
     bool has_path;           /* [C] bound to a path that the close removes */
     bool resting;            /* [reader] a handler waits for it to become readable */
+    bool stays_inside;       /* [reader] and begins as the reader: rn__conn_rest */
     bool drained;            /* [reader] the last read left nothing, and no edge came since */
     atomic_bool by_ops;      /* the poller reads and writes, until the first zerocopy */
     bool emptied;            /* [reader] by_ops: the last read got less than it asked for: a hint */
@@ -108,6 +109,11 @@ int rn__conn_wait_write(rn_conn *c);
 size_t rn__conn_pending(rn_conn *c); /* bytes already in user space */
 void rn__unread_free(rn_conn *c);
 void rn__conn_drop(struct rn__iowait *w);
+
+/* As rn_go_when_readable and rn_read, but fn begins as the reader, inside: it may read so, and
+ * leaves (RN__GATE_READER) before anybody else may read, and before the close. */
+int rn__conn_rest(rn_conn *c, rn_handler fn, void *arg);
+ssize_t rn__conn_read_inside(rn_conn *c, void *buf, size_t len);
 
 /* sendfile.c: what fits of these bytes, which the file is known to have; their number. As many as
  * *warm, at most len, need no look whether they are in the page cache; left there: how many of

@@ -46,7 +46,8 @@ static void run_handler(void *arg)
     if (c->resting) { /* it counted as the reader; from here on fn is */
         rn__count(RN__COUNT_WOKEN);
         c->resting = false;
-        rn__conn_leave(c, RN__GATE_READER);
+        if (!c->stays_inside)
+            rn__conn_leave(c, RN__GATE_READER);
     }
     c->handler(c, c->handler_arg);
 }
@@ -94,7 +95,7 @@ static bool may_have_input_left(rn_conn *c)
     return !c->drained && atomic_load(&c->w.home) != NULL && rn__sys_ppoll(&p, 1, &now) != 0;
 }
 
-int rn_go_when_readable(rn_conn *conn, rn_handler fn, void *arg)
+static int go_when_readable(rn_conn *conn, rn_handler fn, void *arg, bool stays_inside)
 {
     uint32_t gate = atomic_load(&conn->gate);
     int r;
@@ -110,6 +111,7 @@ int rn_go_when_readable(rn_conn *conn, rn_handler fn, void *arg)
     conn->handler = fn;
     conn->handler_arg = arg;
     conn->resting = true;
+    conn->stays_inside = stays_inside;
     conn->emptied = false; /* the handler starts because there is something: it need not park */
     atomic_store_explicit(&conn->stays, false, memory_order_relaxed);
     if (rn__conn_pending(conn) > 0 || conn->read_closed || may_have_input_left(conn))
@@ -123,6 +125,16 @@ int rn_go_when_readable(rn_conn *conn, rn_handler fn, void *arg)
         rn__count(RN__COUNT_RESTED);
     }
     return r;
+}
+
+int rn_go_when_readable(rn_conn *conn, rn_handler fn, void *arg)
+{
+    return go_when_readable(conn, fn, arg, false);
+}
+
+int rn__conn_rest(rn_conn *c, rn_handler fn, void *arg)
+{
+    return go_when_readable(c, fn, arg, true);
 }
 
 static void arrive(struct rn__proc *p, struct rn__msg *m)

@@ -256,12 +256,13 @@ struct rn__proc *rn__iowait_place(struct rn__iowait *w, bool spread)
     return best;
 }
 
-struct rn__proc *rn__iowait_rebalance(struct rn__iowait *w)
+static __attribute__((noinline)) struct rn__proc *rebalance(struct rn__iowait *w,
+                                                            struct rn__proc *p)
 {
-    struct rn__proc *p = rn__proc(), *best;
     uint32_t least, own = atomic_load_explicit(&p->load, memory_order_relaxed);
+    struct rn__proc *best;
 
-    if (p->rt->n_procs == 1 || own < REBALANCE_SLACK)
+    if (own < REBALANCE_SLACK)
         return p;
     best = least_loaded(p, &least);
     if (own <= least + REBALANCE_SLACK + least / 8)
@@ -271,13 +272,19 @@ struct rn__proc *rn__iowait_rebalance(struct rn__iowait *w)
     return best;
 }
 
-static int settle(struct rn__iowait *w, struct rn__proc *p, unsigned how)
+struct rn__proc *rn__iowait_rebalance(struct rn__iowait *w)
+{
+    struct rn__proc *p = rn__proc();
+
+    return p->rt->n_procs == 1 ? p : rebalance(w, p);
+}
+
+static __attribute__((noinline)) int choose_home(struct rn__iowait *w, struct rn__proc *p,
+                                                 unsigned how)
 {
     struct rn__proc *none = NULL;
     int r;
 
-    if (home_of(w) != NULL)
-        return 0;
     if (!atomic_compare_exchange_strong(&w->home, &none, p))
         return 0;
     r = p->poller->ops->add(p->poller, w->fd, tag_of(w), how);
@@ -295,6 +302,12 @@ static int settle(struct rn__iowait *w, struct rn__proc *p, unsigned how)
     return 0;
 }
 
+/* Its first wait gives it a home: here. */
+static inline int settle(struct rn__iowait *w, struct rn__proc *p, unsigned how)
+{
+    return RN_LIKELY(home_of(w) != NULL) ? 0 : choose_home(w, p, how);
+}
+
 void rn__iowait_leave_home(struct rn__iowait *w)
 {
     struct rn__proc *p = home_of(w);
@@ -309,27 +322,22 @@ void rn__iowait_leave_home(struct rn__iowait *w)
 }
 
 /* A timer no later than the deadline, on home. */
-static int serve_deadline(struct rn__iowait *w, struct rn__proc *p, int dir)
+static inline int serve_deadline(struct rn__iowait *w, struct rn__proc *p, int dir)
 {
     rn_time at = atomic_load(&w->deadline[dir]);
 
-    if (at == 0 ||
-        (rn__timer_armed(&w->timer[dir]) && rn__heap_at(&p->timers, &w->timer[dir]) <= at))
+    if (RN_LIKELY(at == 0 || (rn__timer_armed(&w->timer[dir]) &&
+                              rn__heap_at(&p->timers, &w->timer[dir]) <= at)))
         return 0;
     return rn__heap_set(&p->timers, &w->timer[dir], at);
 }
 
-static bool wants_arm(const struct rn__proc *p)
-{
-    return p->poller->ops->needs_arm || p->poller->ops->submit != NULL;
-}
-
 /* A published waiter's needs, on home: the arm, where the poller has one, and a timer. */
-static int serve_waiter(struct rn__iowait *w, struct rn__proc *p, int dir)
+static inline int serve_waiter(struct rn__iowait *w, struct rn__proc *p, int dir)
 {
     int r = 0;
 
-    if (wants_arm(p) && !w->unarmed)
+    if (p->wants_arm && !w->unarmed)
         r = p->poller->ops->arm(p->poller, w->fd, w->merged ? w->fd_dirs : bit_of[dir]);
     return r < 0 ? r : serve_deadline(w, p, dir);
 }
@@ -457,7 +465,7 @@ int rn__iowait_wait(struct rn__iowait *w, int dir, const struct rn__wait_kind *w
      * us in the word. */
     home = atomic_load(&w->home);
     r = rn__iowait_check(w, dir);
-    if (r == 0 && (wants_arm(p) || atomic_load(&w->deadline[dir]) != 0)) {
+    if (r == 0 && (p->wants_arm || atomic_load(&w->deadline[dir]) != 0)) {
         if (home == p)
             r = serve_waiter(w, p, dir);
         else

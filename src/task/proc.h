@@ -95,6 +95,7 @@ struct rn__proc {
     rn_time quiet_at;              /* [P] idle: when it counts as quiet; 0: has run since */
     bool spins;                    /* [P] see RN__SPIN */
     bool naps;                     /* [P] the next sleep is a nap */
+    bool wants_arm;                /* [C] the poller must be told of each wait */
     bool watching;                 /* [P] to see whether what stands in `watched` is taken */
     bool rested;                   /* [P] the last nap was a rest */
     uint32_t tails;                /* [P] of all rings, in sum, before that */

@@ -725,6 +725,7 @@ int rn__proc_open(struct rn__runtime *rt, int index, struct rn__proc **ret)
         rn__free(raw);
         return r;
     }
+    p->wants_arm = rt->poller->needs_arm || rt->poller->submit != NULL;
     *ret = p;
     return 0;
 }
