@@ -4,8 +4,8 @@
 The options are given to `runnel serve`. Of each build `runnel` and examples/example_http are needed, of the first also the client (-Dbench=true).
 64 connections, in the one-CPU layout of bench/run. CPU time for each request is measured in
 interleaved rounds: printed are the median, the least, and the median and quartiles of the ratios, within a
-round, to the first build. User instructions for each request are counted by callgrind, and exact; not of
-`runnel serve`, which calls openat2, which valgrind does not know. See docs/design/observe.md.
+round, to the first build. User instructions for each request are counted by callgrind, and exact; with --functions
+also where they are made, and with --rounds 0 nothing else is done. See docs/design/observe.md.
 """
 import argparse
 import os
@@ -20,9 +20,9 @@ from servers import Failure, Server, Setup, WARMUP_S, Workload, run_client
 
 COUNTED = (0, 0, 30000)
 SERVERS = {
-    "runnel echo": ("runnel", Workload("", "echo", 64, COUNTED), True),
-    "runnel serve": ("runnel", Workload("", "http", 64, COUNTED), False),
-    "examples/http": ("handler", Workload("", "http", 64, COUNTED, "/hello/world"), True),
+    "runnel echo": ("runnel", Workload("", "echo", 64, COUNTED)),
+    "runnel serve": ("runnel", Workload("", "http", 64, COUNTED)),
+    "examples/http": ("handler", Workload("", "http", 64, COUNTED, "/hello/world")),
 }
 
 
@@ -66,12 +66,22 @@ def time_rounds(setups, peer, workload, args):
     return rows
 
 
+def print_functions(functions, most):
+    """functions: {name of the build: {function: instructions}}"""
+    of_all = {f for counts in functions.values() for f in counts}
+    largest = sorted(of_all, key=lambda f: -max(c.get(f, 0) for c in functions.values()))
+    for f in largest[:most]:
+        print(f"    {f:<32}" + "".join(f"{c.get(f, 0):>9.0f}" for c in functions.values()))
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     p.add_argument("builds", nargs="+", metavar="NAME=BUILD[,OPTION...]")
     p.add_argument("--rounds", type=int, default=15)
     p.add_argument("--seconds", type=float, default=0.6)
     p.add_argument("--only", choices=SERVERS, help="this server")
+    p.add_argument("--functions", type=int, metavar="N", default=0,
+                   help="the N functions with the most instructions, in each build")
     args = p.parse_args()
     builds = {name: build.split(",") for name, build in (b.split("=", 1) for b in args.builds)}
     first = next(iter(builds))
@@ -83,12 +93,19 @@ def main():
             setups[name] = Build(os.path.abspath(build), options, os.path.join(scratch, name),
                                  os.path.abspath(builds[first][0]))
         for title in [args.only] if args.only else SERVERS:
-            peer, workload, countable = SERVERS[title]
+            peer, workload = SERVERS[title]
+            functions = {}
             for name, us in (rows := time_rounds(setups, peer, workload, args)).items():
-                low, middle, high = statistics.quantiles([a / b for a, b in zip(us, rows[first])], n=4)
-                n = f"{count_with_callgrind(setups[name], peer, workload):.0f}" if countable else ""
-                print(f"{title:<15}{name:<10}{n:>13}{statistics.median(us):>8.2f}{min(us):>7.2f}{middle:>9.3f}"
-                      f"  {low:.3f}..{high:.3f}", flush=True)
+                functions[name] = {}
+                n = count_with_callgrind(setups[name], peer, workload, functions[name])
+                print(f"{title:<15}{name:<10}{n:>13.0f}", end="", flush=True)
+                if len(us) > 1:
+                    low, middle, high = statistics.quantiles(
+                        [a / b for a, b in zip(us, rows[first])], n=4)
+                    print(f"{statistics.median(us):>8.2f}{min(us):>7.2f}{middle:>9.3f}"
+                          f"  {low:.3f}..{high:.3f}", end="")
+                print(flush=True)
+            print_functions(functions, args.functions)
 
 
 main()
