@@ -92,34 +92,45 @@ static int parse_length(const char *value, uint64_t *ret)
     return 0;
 }
 
-/* Fields that are the server's: 1 when it has been dealt with, 0 for any other. */
-static int take_special(rn_http_response *w, const char *name, const char *value)
+static int take_length(rn_http_response *w, const char *value)
 {
     uint64_t length;
     int r;
 
-    if (strcasecmp(name, "content-length") == 0) {
-        if (value == NULL) {
-            w->has_length = false;
-            return 1;
-        }
-        r = parse_length(value, &length);
-        r = r < 0 ? r : rn_http_set_length(w, length);
-        return r < 0 ? r : 1;
+    if (value == NULL) {
+        w->has_length = false;
+        return 1;
     }
-    if (strcasecmp(name, "transfer-encoding") == 0)
-        return -EINVAL;
-    if (strcasecmp(name, "connection") == 0) {
+    r = parse_length(value, &length);
+    r = r < 0 ? r : rn_http_set_length(w, length);
+    return r < 0 ? r : 1;
+}
+
+/* Fields that are the server's: 1 when it has been dealt with, 0 for any other. The name is a token
+ * of len bytes. */
+static int take_special(rn_http_response *w, const char *name, size_t len, const char *value)
+{
+    switch (len) {
+    case 4:
+        w->has_date = rn__is_word(name, "date", 4) ? value != NULL : w->has_date;
+        return 0;
+    case 6:
+        w->has_server = rn__is_word(name, "server", 6) ? value != NULL : w->has_server;
+        return 0;
+    case 10:
+        if (!rn__is_word(name, "connection", 10))
+            return 0;
         if (value == NULL || strcasecmp(value, "close") != 0)
             return -EINVAL;
         rn__exchange_of_w(w)->close = true;
         return 1;
+    case 14:
+        return rn__is_word(name, "content-length", 14) ? take_length(w, value) : 0;
+    case 17:
+        return rn__is_word(name, "transfer-encoding", 17) ? -EINVAL : 0;
+    default:
+        return 0;
     }
-    if (strcasecmp(name, "date") == 0)
-        w->has_date = value != NULL;
-    else if (strcasecmp(name, "server") == 0)
-        w->has_server = value != NULL;
-    return 0;
 }
 
 static int set_field(rn_http_response *w, const char *name, const char *value, bool replace)
@@ -130,7 +141,7 @@ static int set_field(rn_http_response *w, const char *name, const char *value, b
         return -EINVAL;
     if (w->head_out)
         return -EALREADY;
-    r = take_special(w, name, value);
+    r = take_special(w, name, strlen(name), value);
     if (r != 0)
         return r < 0 ? r : 0;
     if (replace)
