@@ -52,7 +52,8 @@ typedef struct rn_http_done {
     uint64_t reserved[4];           /* zero */
 } rn_http_done;
 
-/* How a server is set up. All zero is the default. Spans of time: 0 the default, -1 no limit. */
+/* How a server is set up. All zero is the default. Spans of time: 0 the default, -1 no limit; none
+ * ends early, each may end 1/64 late. */
 typedef struct rn_http_server_options {
     rn_serve_options serve;  /* when_readable and first_byte_ns are set by the server */
     rn_time idle_ns;         /* until a connection's first byte, and between requests; 75 s */
