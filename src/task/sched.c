@@ -450,6 +450,7 @@ bool rn__start_here(struct rn__proc *p, struct rn__coro *co)
     rn__held_check(co, p->held);
     p->tick--;
     p->front.io_budget = RN__IO_BUDGET;
+    rn__stat_add(&p->stats.switches, 1); /* to the watchdog, and to judge, it is one */
     p->ended = co;
     p->front.current = &p->sched;
     start_next(p);
