@@ -3,6 +3,7 @@
  *
  * An address that does not answer is a listener whose queue is full: the kernel drops its SYNs.
  */
+#include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
@@ -278,9 +279,15 @@ RN_CORO_TEST(families_take_turns_beginning_with_the_first)
 
 RN_CORO_TEST(where_all_fail_the_error_is_of_the_address_tried_first)
 {
-    unsigned port = free_port();
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    socklen_t len = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* bound, so nobody else's */
+    unsigned port;
     rn_conn *c = NULL;
 
+    CHECK_OK(bind(fd, (struct sockaddr *)&at, sizeof at));
+    CHECK_OK(getsockname(fd, (struct sockaddr *)&at, &len));
+    port = ntohs(at.sin_port);
     KNOW("127.0.0.2", "127.0.0.3", "127.0.0.4");
     CHECK_OK(rn__sys_fail("connect", ENETUNREACH, 2, 1));
     CHECK_EQ(dial_many(port, NULL, &c), -ECONNREFUSED);
@@ -291,6 +298,7 @@ RN_CORO_TEST(where_all_fail_the_error_is_of_the_address_tried_first)
     CHECK_EQ(dial_many(port, &(rn_dial_options){.fallback_delay_ns = -1}, &c), -EHOSTUNREACH);
     rn__sys_clear();
     CHECK(c == NULL);
+    close(fd);
 }
 
 RN_CORO_TEST(a_deadline_ends_the_race_and_closes_all_attempts)

@@ -132,11 +132,17 @@ static void free_port(char address[128])
 
 RN_CORO_TEST(dialling_where_nobody_listens_is_refused)
 {
-    char address[128];
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* bound, so nobody else's */
+    char address[64];
     rn_conn *c;
 
-    free_port(address);
+    CHECK_OK(bind(fd, (struct sockaddr *)&at, sizeof at));
+    CHECK_OK(getsockname(fd, (struct sockaddr *)&at, &len));
+    snprintf(address, sizeof address, "127.0.0.1:%u", ntohs(at.sin_port));
     CHECK_EQ(rn_dial("tcp", address, NULL, &c), -ECONNREFUSED);
+    close(fd);
     CHECK_EQ(rn_dial("unix", "@rntest-nobody", NULL, &c), -ECONNREFUSED);
     CHECK_EQ(rn_dial("unix", "/tmp/rntest/no/such", NULL, &c), -ENOENT);
 }
