@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 
-from e2e import LIMIT, RUNNEL, Skip, until
+from e2e import LIMIT, RUNNEL, SANITIZED, Skip, until
 
 TRACE = [RUNNEL, "trace"]
 
@@ -95,3 +95,31 @@ def settle(echo):
         assert c.recv(1) == b"x"
     until(lambda: is_at_rest(echo.process.pid, 1), "it closes nothing")
     return 1
+
+
+def bpftrace(programs, *args, **how):
+    """bpftrace for each of these programs, all of whose probes are attached: what stands around them tells so, for
+    it says itself only that it begins to. A signal before that may hang it."""
+    if shutil.which("bpftrace") is None or os.geteuid() != 0:
+        raise Skip("no bpftrace, or not root")
+    if SANITIZED:
+        raise Skip("it says nothing about a build")
+    first, last = ('interval:ms:50 { if (!@told%d) { @told%d = 1; printf("attached\\n"); } }' % (i, i) for i in (1, 2))
+    tracers = [subprocess.Popen(["bpftrace", "-B", "line", "-e", f"{first} {p} {last}", *args],
+                                text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how) for p in programs]
+    try:
+        for p in tracers:
+            attaching = p.stdout.readline()
+            if "Attaching" not in attaching:
+                said = p.communicate()[1]
+                assert "stdin:" not in said, said     # it does not understand the program
+                raise Skip("bpftrace: " + attaching + said.splitlines()[-1])
+            for _ in range(2):
+                while p.stdout.readline() != "attached\n":
+                    assert p.poll() is None, p.communicate()
+    except BaseException:
+        for p in tracers:
+            p.kill()
+            p.communicate()
+        raise
+    return tracers
