@@ -167,7 +167,8 @@ int rn_conn_fd(rn_conn *conn)
 
 /* ---- the gate ---- */
 
-static inline void leave(rn_conn *c, uint32_t who)
+/* `inline` for this file: net.h declares them without, so that they are there for the others, too. */
+inline void rn__conn_leave(rn_conn *c, uint32_t who)
 {
     uint32_t gate = atomic_fetch_sub(&c->gate, who) - who;
 
@@ -179,12 +180,7 @@ static inline void leave(rn_conn *c, uint32_t who)
         rn__ready(c->closer);
 }
 
-void rn__conn_leave(rn_conn *c, uint32_t who)
-{
-    leave(c, who);
-}
-
-static inline int enter_read(rn_conn *c)
+inline int rn__conn_enter_read(rn_conn *c)
 {
     uint32_t gate = atomic_load_explicit(&c->gate, memory_order_relaxed);
     int r;
@@ -204,12 +200,7 @@ static inline int enter_read(rn_conn *c)
     return r;
 }
 
-int rn__conn_enter_read(rn_conn *c)
-{
-    return enter_read(c);
-}
-
-static inline int take_turn(rn_conn *c)
+inline int rn__conn_take_turn(rn_conn *c)
 {
     uint32_t gate = atomic_load_explicit(&c->gate, memory_order_relaxed);
 
@@ -225,19 +216,14 @@ static inline int take_turn(rn_conn *c)
     return 0;
 }
 
-int rn__conn_take_turn(rn_conn *c)
-{
-    return take_turn(c);
-}
-
 int rn__conn_may_write(rn_conn *c)
 {
     return RN_UNLIKELY(c->write_error != 0) ? c->write_error : rn__iowait_check(&c->w, RN__WRITE);
 }
 
-static inline int enter_write(rn_conn *c)
+inline int rn__conn_enter_write(rn_conn *c)
 {
-    int r = take_turn(c);
+    int r = rn__conn_take_turn(c);
 
     if (RN_UNLIKELY(r < 0))
         return r;
@@ -245,11 +231,6 @@ static inline int enter_write(rn_conn *c)
     if (RN_UNLIKELY(r < 0))
         rn__conn_leave(c, RN__GATE_WRITER);
     return r;
-}
-
-int rn__conn_enter_write(rn_conn *c)
-{
-    return enter_write(c);
 }
 
 int rn__conn_hold(rn_conn *c)
@@ -460,12 +441,12 @@ ssize_t rn__conn_read_inside(rn_conn *c, void *buf, size_t len)
 
 static ssize_t read_vector(rn_conn *conn, const struct iovec *iov, int n, size_t room)
 {
-    ssize_t got = enter_read(conn);
+    ssize_t got = rn__conn_enter_read(conn);
 
     if (got < 0)
         return got;
     got = read_inside(conn, iov, n, room);
-    leave(conn, RN__GATE_READER);
+    rn__conn_leave(conn, RN__GATE_READER);
     return got;
 }
 
@@ -638,7 +619,7 @@ ssize_t rn__conn_write(rn_conn *c, const struct iovec *iov, int n, int flags)
         return sum;
     if (sum == 0)
         return flags & MSG_MORE ? 0 : rn__conn_flush(c);
-    sent = enter_write(c);
+    sent = rn__conn_enter_write(c);
     if (sent < 0)
         return sent;
     sent = write_some(c, iov, n, flags);
@@ -649,7 +630,7 @@ ssize_t rn__conn_write(rn_conn *c, const struct iovec *iov, int n, int flags)
         c->failed |= r != -ETIME && r != -ECANCELED;
     }
     atomic_store_explicit(&c->held_back, c->is_tcp && flags & MSG_MORE, memory_order_relaxed);
-    leave(c, RN__GATE_WRITER);
+    rn__conn_leave(c, RN__GATE_WRITER);
     if (RN_LIKELY(r == 0))
         rn__spend();
     return r < 0 ? r : sum;
