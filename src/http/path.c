@@ -53,20 +53,15 @@ static ssize_t add_segment(struct name *name, const char *s, const char *end)
         name->out[name->n++] = '/';
     }
     while (at < end && *at != '/') {
-        size_t plain = (size_t)(rn__skip_class(at, end, RN__CLASS_SEGMENT) - at);
         char byte;
-        int r = plain > 0 ? 0 : decode_byte(at, (size_t)(end - at), &byte);
+        int r = decode_byte(at, (size_t)(end - at), &byte);
 
         if (r < 0)
             return r;
-        if (name->room - name->n < (plain > 0 ? plain : 1))
+        if (name->n == name->room)
             return -ENAMETOOLONG;
-        if (plain > 0)
-            memcpy(name->out + name->n, at, plain);
-        else
-            name->out[name->n] = byte;
-        name->n += plain > 0 ? plain : 1;
-        at += plain > 0 ? plain : (size_t)r;
+        name->out[name->n++] = byte;
+        at += r;
     }
     return at - s;
 }

@@ -309,10 +309,8 @@ static int serve_input(struct rn__exchange *x)
 
         if (n == RN__HTTP_INCOMPLETE && !is_empty_lines(x))
             return 0;
-        if (n == RN__HTTP_INCOMPLETE) { /* the next one is yet to begin */
+        if (n == RN__HTTP_INCOMPLETE) { /* the next one is yet to begin, after a rest */
             x->start = x->in.len;
-            x->timed = false;
-            rn__request_begin(&x->r);
             break;
         }
         if (n < 0) {
