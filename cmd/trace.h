@@ -40,6 +40,11 @@ struct trace_options {
     rn_time slow_ns;        /* calls that take at least so long */
 };
 
+static inline bool trace_wants(const struct trace_options *o, uint32_t nr)
+{
+    return !o->some || (nr < TRACE_CALLS && o->only[nr]);
+}
+
 struct trace_kernel; /* the loaded programs */
 struct trace_symbols;
 struct trace_server;

@@ -206,7 +206,7 @@ static void count(struct trace *t, const struct thread *th, rn_time now, bool fa
     struct trace_figures *f = &t->by_stops[th->nr < TRACE_CALLS ? th->nr : 0];
     uint64_t ns = now > th->began ? (uint64_t)(now - th->began) : 0;
 
-    if (th->nr >= TRACE_CALLS || (t->options.some && !t->options.only[th->nr]))
+    if (th->nr >= TRACE_CALLS || !trace_wants(&t->options, th->nr))
         return;
     f->count++;
     f->errors += failed;

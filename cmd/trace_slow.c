@@ -198,7 +198,7 @@ int trace_show_slow(struct trace *t)
         seen.ids = more;
         seen.ids[seen.n++] = p.ids;
         if (p.enter_ns != 0 && (uint64_t)t->ended >= p.enter_ns + (uint64_t)t->options.slow_ns &&
-            (!t->options.some || (p.nr < TRACE_CALLS && t->options.only[p.nr])))
+            trace_wants(&t->options, p.nr))
             show_pending(t, &p, (uint64_t)t->ended - p.enter_ns);
     }
     if (r == 0)

@@ -44,7 +44,7 @@ static void each_thread(struct trace *t, pid_t pid, trace_under_way_fn *fn, void
     dir = opendir(path);
     while (dir != NULL && (entry = readdir(dir)) != NULL)
         if (isdigit((unsigned char)entry->d_name[0]) && read_thread(pid, entry->d_name, &p) &&
-            (!t->options.some || (p.nr < TRACE_CALLS && t->options.only[p.nr])))
+            trace_wants(&t->options, p.nr))
             fn(t, &p, arg);
     if (dir != NULL)
         closedir(dir);
