@@ -5,11 +5,17 @@ import os
 import subprocess
 import tempfile
 
-from e2e import LIMIT, die_with_us
+from e2e import LIMIT, SANITIZED, Skip, die_with_us, need
 
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--mute-audio", "--disable-sync",
          "--disable-background-networking", "--disable-component-update", "--disable-default-apps",
          "--disable-extensions", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
+
+
+def need_browser():
+    need("chromium")
+    if SANITIZED:
+        raise Skip("it says nothing about the build")
 
 
 class Browser:

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 
-from e2e import (GET, LIMIT, Program, RESET, RUNNEL, SANITIZED, Serve, Skip, main, read_all,
+from e2e import (GET, LIMIT, Program, RESET, RUNNEL, SANITIZED, Serve, Skip, main, need, read_all,
                  read_exactly, read_head, read_response, until)
 
 
@@ -311,8 +311,7 @@ def test_a_resting_connection_costs_at_most_300_bytes():
 
 
 def test_the_page_is_drawn_by_a_browser():
-    if not os.path.exists("/usr/bin/chromium"):
-        raise Skip("no chromium")
+    need("chromium")
     with Serve() as s:
         dom = subprocess.run(["/usr/bin/chromium", "--headless", "--no-sandbox", "--dump-dom",
                               f"http://127.0.0.1:{s.port}/"], capture_output=True, text=True, timeout=LIMIT / 2,

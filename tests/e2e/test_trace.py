@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 
-from browser import Browser
+from browser import Browser, need_browser
 from e2e import (GET, LIMIT, Program, RESET, RUNNEL, SANITIZED, Serve, Skip, free_port, main, read_all,
                  read_exactly, read_response, until)
 from tracing import TRACE, Tracer, bpftrace, counts_of, is_at_rest, n_sockets, need_bpf, settle, strace_counts, trace
@@ -418,8 +418,7 @@ SCALE = "document.getElementById('own').click(), [...document.querySelectorAll('
 
 def test_the_timeline_has_two_scales():
     need_bpf()
-    if not os.path.exists("/usr/bin/chromium") or SANITIZED:
-        raise Skip("no chromium, or it says nothing about the build")
+    need_browser()
     with Program(RUNNEL, "echo", "127.0.0.1:PORT") as s, tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "t.html")
         for talks in (True, False):     # without a connection there is a page, too
@@ -441,8 +440,7 @@ def test_the_timeline_has_two_scales():
 
 def test_the_timeline_is_drawn_by_a_browser():
     need_bpf()
-    if not os.path.exists("/usr/bin/chromium") or SANITIZED:
-        raise Skip("no chromium, or it says nothing about the build")
+    need_browser()
     with Program(RUNNEL, "echo", "127.0.0.1:PORT") as s, tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "t.html")
         tracer = Tracer(s.process.pid, "--html", path)

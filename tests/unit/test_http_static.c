@@ -161,9 +161,23 @@ RN_CORO_TEST(another_directory_takes_the_place_of_one_that_is_served)
 
 /* ---- conditions and parts: RFC 9110 13 and 14; the rules alone are in test_http_range.c ---- */
 
-static const struct {
-    const char *line, *fields, *want, *want_not;
-} parts[] = {
+struct row {
+    const char *line, *fields, *want, *want_not; /* want_not: NULL is nothing */
+};
+
+static void check_row(struct site *s, const struct row *row)
+{
+    char request[256];
+
+    snprintf(request, sizeof request, "%s HTTP/1.1\r\nHost: x\r\n%s\r\n", row->line, row->fields);
+    if (strstr(ask(s, request), row->want) == NULL ||
+        (row->want_not != NULL && strstr(s->answer, row->want_not) != NULL))
+        rntest_fail_at(__FILE__, __LINE__, "%s, %s: \"%s\" and \"%s\" in \"%.900s\"", row->line,
+                       row->fields, row->want, row->want_not == NULL ? "" : row->want_not,
+                       s->answer);
+}
+
+static const struct row parts[] = {
     {"GET /small.txt", "", "Accept-Ranges: bytes\r\n", NULL},
     {"GET /small.txt", "", "ETag: \"", NULL},
     {"HEAD /small.txt", "", "ETag: \"", NULL},
@@ -225,20 +239,13 @@ RN_CORO_TEST(a_file_is_answered_on_conditions_and_in_parts)
 {
     struct site *s = calloc(1, sizeof *s);
     rn_http_files *files;
-    char request[512];
 
     make_site();
     CHECK_OK(rn_sleep(50 * MS)); /* so that they are not of this moment: that makes weak tags */
     CHECK_OK(rn_http_files_new(dir, NULL, &files));
     open_site(s, NULL, rn_http_files_handler, files);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        snprintf(request, sizeof request, "%s HTTP/1.1\r\nHost: x\r\n%s\r\n", parts[i].line,
-                 parts[i].fields);
-        if (strstr(ask(s, request), parts[i].want) == NULL ||
-            (parts[i].want_not != NULL && strstr(s->answer, parts[i].want_not) != NULL))
-            rntest_fail_at(__FILE__, __LINE__, "%s, %s: \"%s\" and \"%s\" in \"%.900s\"",
-                           parts[i].line, parts[i].fields, parts[i].want,
-                           parts[i].want_not == NULL ? "" : parts[i].want_not, s->answer);
+        check_row(s, &parts[i]);
         check_length(s->answer, parts[i].line);
     }
     CHECK_HAS(ask(s, "GET /small.txt HTTP/1.1\r\nHost: x\r\nRange: bytes=0-1,-2\r\n\r\n"
@@ -325,9 +332,7 @@ static void send_named(rn_http_response *w, rn_http_request *r, void *files)
 /* As Go's ServeFile: with all that a file is asked for. */
 RN_CORO_TEST(a_handler_names_the_file)
 {
-    static const struct {
-        const char *line, *fields, *want, *want_not;
-    } named[] = {
+    static const struct row named[] = {
         {"GET /report", "", "\r\n\r\nof the other", "wrong"},
         {"GET /report", "", "Content-Disposition: attachment\r\n", "wrong"},
         {"GET /report", "", "Cache-Control: private\r\n", NULL},
@@ -345,19 +350,13 @@ RN_CORO_TEST(a_handler_names_the_file)
     };
     struct site *s = calloc(1, sizeof *s);
     rn_http_files *files;
-    char request[256];
 
     make_site();
     put_file("sub/small file.txt", "of the other", 1);
     CHECK_OK(rn_http_files_new(dir, NULL, &files));
     open_site(s, NULL, send_named, files);
-    for (size_t i = 0; i < RN_COUNT_OF(named); i++) {
-        snprintf(request, sizeof request, "%s HTTP/1.1\r\nHost: x\r\n%s\r\n", named[i].line,
-                 named[i].fields);
-        CHECK_HAS(ask(s, request), named[i].want);
-        if (named[i].want_not != NULL)
-            CHECK_HAS_NO(s->answer, named[i].want_not);
-    }
+    for (size_t i = 0; i < RN_COUNT_OF(named); i++)
+        check_row(s, &named[i]);
     CHECK_HAS_NO(s->answer, "0\r\n\r\n"); /* the one that was begun has no end */
     close_site(s);
     rn_http_files_free(files);

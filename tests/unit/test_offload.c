@@ -222,20 +222,31 @@ static void offload_from_stack(void *arg)
     (void)rn_offload(write_to_stack, (void *)&here, NULL);
 }
 
-static int leave_calls_behind(void *arg)
+struct leaving {
+    void (*fn)(void *arg);
+    void *arg;
+};
+
+static int leave_two_behind(void *leaving)
 {
-    (void)arg;
-    CHECK_OK(rn_go(offload_from_stack, NULL));
-    CHECK_OK(rn_go(offload_from_stack, NULL)); /* the pool has one thread: it waits */
+    const struct leaving *l = leaving;
+
+    CHECK_OK(rn_go(l->fn, l->arg));
+    CHECK_OK(rn_go(l->fn, l->arg)); /* the pool has one thread: it waits */
     while (running == 0)
         CHECK_OK(rn_sleep(MS));
     return rn_sleep(10 * MS);
 }
 
-RN_TEST(a_call_whose_coroutine_is_abandoned_keeps_its_stack)
+static void abandon_two(void (*fn)(void *arg), void *arg)
 {
     CHECK_OK(rn_run(&(rn_run_options){.procs = 1, .offload_threads = 1, .grace_ns = 10 * MS},
-                    leave_calls_behind, NULL));
+                    leave_two_behind, &(struct leaving){fn, arg}));
+}
+
+RN_TEST(a_call_whose_coroutine_is_abandoned_keeps_its_stack)
+{
+    abandon_two(offload_from_stack, NULL);
     may_return = true;
     await(&asked, 1); /* the other was not begun */
     CHECK_EQ(running, 1);
@@ -247,22 +258,12 @@ static void offload_shielded(void *arg)
     (void)rn_offload(block_until_told, arg, forget_it);
 }
 
-static int leave_shielded_calls_behind(void *arg)
-{
-    CHECK_OK(rn_go(offload_shielded, arg));
-    CHECK_OK(rn_go(offload_shielded, arg)); /* the pool has one thread: it waits */
-    while (running == 0)
-        CHECK_OK(rn_sleep(MS));
-    return rn_sleep(10 * MS);
-}
-
 /* And nothing of it is left: LeakSanitizer's. */
 RN_TEST(a_call_whose_shielded_coroutine_is_abandoned_is_forgotten)
 {
     int arg = 0;
 
-    CHECK_OK(rn_run(&(rn_run_options){.procs = 1, .offload_threads = 1, .grace_ns = 10 * MS},
-                    leave_shielded_calls_behind, &arg));
+    abandon_two(offload_shielded, &arg);
     CHECK_EQ(forgotten, 0);
     may_return = true;
     await(&forgotten, 2);
