@@ -167,7 +167,7 @@ int rn_conn_fd(rn_conn *conn)
 
 /* ---- the gate ---- */
 
-/* `inline` for this file: net.h declares them without, so that they are there for the others, too. */
+/* `inline` for this file: net.h declares them without, so that others have them, too. */
 inline void rn__conn_leave(rn_conn *c, uint32_t who)
 {
     uint32_t gate = atomic_fetch_sub(&c->gate, who) - who;
